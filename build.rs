@@ -1,0 +1,121 @@
+//! Finds the strategies: every `strategies/NAME.rs` becomes a module and a row of the list that
+//! `src/strategies.rs` includes. Nothing else is edited to add one.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// Names that Rust does not let a module have.
+const KEYWORDS: [&str; 51] = [
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate",
+    "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl",
+    "in", "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref",
+    "return", "self", "static", "struct", "super", "trait", "true", "try", "type", "typeof",
+    "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
+];
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=strategies");
+    println!("cargo::rerun-if-changed=migrations"); // embedded by sqlx
+    if let Err(text) = generate() {
+        // One plain line; the build fails by it.
+        println!("cargo::error={}", text.replace('\n', " "));
+    }
+}
+
+fn generate() -> Result<(), String> {
+    let root =
+        PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set")?);
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    let mut modules = String::new();
+    let mut rows = String::new();
+    for path in strategy_files(&root.join("strategies"))? {
+        let file = path
+            .strip_prefix(&root)
+            .unwrap_or(&path)
+            .display()
+            .to_string();
+        println!("cargo::rerun-if-changed={file}");
+        let name = module_name(&path, &file)?;
+        let text = fs::read_to_string(&path).map_err(|e| format!("{file}: cannot be read: {e}"))?;
+        if !declares_spec(&text) {
+            return Err(format!(
+                "{file}: has no `pub const SPEC: Spec`; every file in strategies/ is one strategy \
+                 and declares it (strategies/ema_cross.rs shows how), so add it or move the file \
+                 elsewhere"
+            ));
+        }
+        let absolute = path.to_str().ok_or(format!(
+            "{file}: its folder's name is not UTF-8; rename the folder"
+        ))?;
+        let digest = digest(text.as_bytes());
+        // Writing to a String cannot fail.
+        let _ = writeln!(modules, "#[path = {absolute:?}]\npub mod {name};");
+        let _ = writeln!(
+            rows,
+            "    crate::strategy::Entry {{\n        spec: &{name}::SPEC,\n        \
+             file: {file:?},\n        digest: {digest:?},\n    }},"
+        );
+    }
+    let text = format!("{modules}\npub static ALL: &[crate::strategy::Entry] = &[\n{rows}];\n");
+    let target = out.join("strategies.rs");
+    fs::write(&target, text).map_err(|e| format!("{}: cannot be written: {e}", target.display()))
+}
+
+/// All `*.rs` of the folder in order of their names; hidden ones (editors' leftovers) are no
+/// strategies.
+fn strategy_files(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = fs::read_dir(folder)
+        .map_err(|e| format!("strategies/: cannot be read: {e}; the folder must exist"))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry
+            .map_err(|e| format!("strategies/: cannot be read: {e}"))?
+            .path();
+        let hidden = path
+            .file_name()
+            .is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.is_file() && path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn module_name<'a>(path: &'a Path, file: &str) -> Result<&'a str, String> {
+    let name = path.file_stem().and_then(|s| s.to_str()).unwrap_or("");
+    let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase());
+    let plain = name
+        .bytes()
+        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_');
+    if starts_well && plain && !KEYWORDS.contains(&name) {
+        return Ok(name);
+    }
+    Err(format!(
+        "{file}: a strategy's file name becomes its module, so it is lower-case letters, digits \
+         and _, begins with a letter and is no Rust keyword; rename it (to my_strategy.rs, say)"
+    ))
+}
+
+fn declares_spec(text: &str) -> bool {
+    let declares = |line: &str| {
+        let rest = line
+            .strip_prefix("pub const SPEC")
+            .or_else(|| line.strip_prefix("pub static SPEC"));
+        rest.is_some_and(|r| r.trim_start().starts_with(':'))
+    };
+    text.lines().any(declares)
+}
+
+/// Two CRC-32s, of the text and of the text backwards: 64 bits that no honest edit leaves
+/// unchanged.
+fn digest(text: &[u8]) -> String {
+    let backwards: Vec<u8> = text.iter().rev().copied().collect();
+    format!(
+        "{:08x}{:08x}",
+        crc32fast::hash(text),
+        crc32fast::hash(&backwards)
+    )
+}

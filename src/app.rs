@@ -1,0 +1,431 @@
+//! The only wiring: makes the rings, starts the threads, orders the shutdown.
+//!
+//! ```text
+//!  ingest thread ──events──▶ engine thread ──signals──▶ journal thread ──page cache──▶ store tasks
+//!        ▲──────books that are wrong──┘  └──ticks──▶ one ring for each tick store
+//! ```
+//! | queue | bounded by | when full |
+//! |---|---|---|
+//! | events | `[engine] ring` | the sockets wait (`ring_full`) |
+//! | books that are wrong | 1024 | the request is dropped: the book stays stale and is found again |
+//! | signals | `[engine] signal_ring` | the engine waits (`signal_ring_full`) |
+//! | ticks, one for each store | `[engine] tick_ring` | the new tick is dropped (`ring_dropped`) |
+//! | ticks waiting for InfluxDB | `max_waiting` | the oldest is dropped (`dropped`) |
+//! | journal | `[journal] max_bytes` | delivered records go, then new signals are refused (`refused`) |
+//!
+//! Shutdown follows the flow: ingest, engine, journal, stores; each drains what the one before it
+//! left.
+
+use crate::capture::Writer;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::engine::{Engine, Plan};
+use crate::market::{Event, InstrumentId, Reason, Registry, Tick};
+use crate::metrics::{Metrics, SignalMetrics, TickMetrics};
+use crate::net::{self, Hub};
+use crate::publishers::follow::{FollowContext, follow};
+use crate::publishers::journal::{self, Journal, JournalContext};
+use crate::publishers::postgres::PostgresSink;
+use crate::publishers::redis::{self, RedisSink};
+use crate::publishers::{SignalSink, influx, parquet};
+use crate::ring::{Consumer, Producer, ring};
+use crate::runner::{Runner, TickOutlet};
+use crate::signal::record::Described;
+use crate::strategy::parameters;
+use crate::summary::Summary;
+use crate::wait::Waiter;
+use crate::{http, strategies};
+use anyhow::{Context, anyhow, bail};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+/// Requests for resyncs that may wait.
+const BROKEN_RING: usize = 1024;
+/// The engine thread sleeps this long at a time while the market is silent; an event wakes it.
+const PARK: Duration = Duration::from_millis(500);
+
+type Stop = watch::Receiver<Option<Instant>>;
+type StopSender = watch::Sender<Option<Instant>>;
+
+/// A running daemon.
+pub struct App {
+    pub metrics: Arc<Metrics>,
+    pub registry: Arc<Registry>,
+    config: Config,
+    started: Instant,
+    stop_ingest: StopSender,
+    stop_journal: StopSender,
+    stop_stores: StopSender,
+    ingest: JoinHandle<()>,
+    engine: JoinHandle<Engine>,
+    journal: JoinHandle<()>,
+    stores: Vec<JoinHandle<()>>,
+}
+
+/// The configured strategies with their parameters, checked. All of them, at their defaults, where
+/// the configuration names none.
+pub fn plans(config: &Config) -> anyhow::Result<Vec<Plan>> {
+    let none = toml::Table::new();
+    let wanted = strategies::ALL.iter().filter_map(|entry| {
+        let table = config.strategies.get(entry.spec.name);
+        let run = config.strategies.is_empty() || table.is_some();
+        run.then(|| (entry, table.unwrap_or(&none)))
+    });
+    let plan = |(entry, table): (&'static crate::strategy::Entry, &toml::Table)| {
+        let parameters = parameters::resolve(entry.spec, table).map_err(|e| anyhow!(e))?;
+        (entry.spec.new)(&parameters)
+            .map_err(|e| anyhow!("[strategies.{}] {e}", entry.spec.name))?;
+        Ok(Plan { entry, parameters })
+    };
+    wanted.map(plan).collect()
+}
+
+/// What the threads are wired with.
+struct Wiring {
+    config: Config,
+    metrics: Arc<Metrics>,
+    registry: Arc<Registry>,
+    clock: Clock,
+    described: Arc<Vec<Described>>,
+}
+
+impl App {
+    /// Starts everything. An error means that nothing runs: a wrong configuration, a journal that
+    /// cannot be opened. What is away at run time is no error.
+    pub fn start(config: Config, record: Option<PathBuf>) -> anyhow::Result<App> {
+        let plans = plans(&config)?;
+        if let Some(influx) = &config.stores.influx {
+            influx::accept(influx).map_err(|e| anyhow!(e))?;
+        }
+        let described = Arc::new(plans.iter().map(Plan::described).collect::<Vec<_>>());
+        std::fs::create_dir_all(&config.data_dir)
+            .with_context(|| format!("data folder {} cannot be made", config.data_dir.display()))?;
+        let wiring = Wiring {
+            metrics: Arc::new(Metrics::default()),
+            registry: Arc::new(Registry::default()),
+            clock: Clock::system(),
+            described,
+            config,
+        };
+        let (stop_ingest, ingest_stop) = watch::channel(None);
+        let (stop_journal, journal_stop) = watch::channel(None);
+        let (stop_stores, stores_stop) = watch::channel(None);
+        let engine_config = &wiring.config.engine;
+        let (events, events_out) = ring(engine_config.ring);
+        let (signals, signals_out) = ring(engine_config.signal_ring);
+        let (broken, broken_out) = ring(BROKEN_RING);
+
+        let recorder = record.as_deref().map(Writer::create).transpose()?;
+        let (journal, opened) = Journal::open(&wiring.journal_dir(), &wiring.config.journal)?;
+        wiring.metrics.journal.torn_bytes.set(opened.torn_bytes);
+        let (published, published_out) = watch::channel(opened.last_seq);
+        let mut stores = Stores::new(&wiring, published_out, stores_stop.clone());
+        let context = wiring.journal_context(published, stores.taken.clone());
+        let journal = spawn("journal", move || {
+            journal::run(signals_out, journal, context, journal_stop)
+        })?;
+        let outlets = std::mem::take(&mut stores.outlets);
+        let threads = stores.start(&wiring)?;
+        let engine = wiring.engine(plans, events_out, signals, outlets, broken)?;
+        let ingest = wiring.ingest(events, broken_out, recorder, ingest_stop)?;
+        Ok(App {
+            metrics: wiring.metrics,
+            registry: wiring.registry,
+            config: wiring.config,
+            started: Instant::now(),
+            stop_ingest,
+            stop_journal,
+            stop_stores,
+            ingest,
+            engine,
+            journal,
+            stores: threads,
+        })
+    }
+
+    /// Drains, in the order of the flow, and says what the run did. An error names a thread that
+    /// panicked; the others were drained all the same.
+    pub fn stop(self) -> anyhow::Result<Summary> {
+        let seconds = self.started.elapsed().as_secs_f64();
+        let deadline = Some(Instant::now() + self.config.engine.drain);
+        let mut fallen = Vec::new();
+        let mut join = |name: &'static str, ended: bool| {
+            if !ended {
+                fallen.push(name);
+            }
+        };
+        self.stop_ingest.send_replace(deadline);
+        join("ingest", self.ingest.join().is_ok());
+        join("engine", self.engine.join().is_ok());
+        self.stop_journal.send_replace(deadline);
+        join("journal", self.journal.join().is_ok());
+        self.stop_stores.send_replace(deadline);
+        for store in self.stores {
+            join("store", store.join().is_ok());
+        }
+        let summary = Summary::new(&self.metrics, &self.config.data_dir, seconds);
+        if !fallen.is_empty() {
+            bail!("threads that panicked: {}", fallen.join(", "));
+        }
+        Ok(summary)
+    }
+
+    pub fn summary(&self) -> Summary {
+        Summary::new(
+            &self.metrics,
+            &self.config.data_dir,
+            self.started.elapsed().as_secs_f64(),
+        )
+    }
+
+    /// A thread has ended that should run: a panic there. The daemon is of no use then.
+    pub fn crippled(&self) -> bool {
+        self.ingest.is_finished() || self.engine.is_finished() || self.journal.is_finished()
+    }
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> anyhow::Result<JoinHandle<T>> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread
+        .spawn(work)
+        .with_context(|| format!("the {name} thread cannot be started"))
+}
+
+/// A single-threaded runtime for one thread's tasks.
+fn block_on(work: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    LocalSet::new().block_on(&runtime, work);
+    Ok(())
+}
+
+impl Wiring {
+    fn journal_dir(&self) -> PathBuf {
+        journal::dir(&self.config.data_dir)
+    }
+
+    fn journal_context(
+        &self,
+        published: watch::Sender<u64>,
+        taken: Vec<Arc<AtomicU64>>,
+    ) -> JournalContext {
+        JournalContext {
+            producer: self.config.name.clone(),
+            described: Arc::clone(&self.described),
+            registry: Arc::clone(&self.registry),
+            metrics: Arc::clone(&self.metrics),
+            clock: self.clock,
+            sync: self.config.journal.sync,
+            published,
+            taken,
+        }
+    }
+
+    fn engine(
+        &self,
+        plans: Vec<Plan>,
+        events: Consumer<Event>,
+        signals: Producer<crate::signal::Signal>,
+        ticks: Vec<TickOutlet>,
+        broken: Producer<(InstrumentId, Reason)>,
+    ) -> anyhow::Result<JoinHandle<Engine>> {
+        let limits = &self.config.engine;
+        let runner = Runner {
+            engine: Engine::new(Arc::clone(&self.registry), plans),
+            events,
+            signals,
+            ticks,
+            broken,
+            metrics: Arc::clone(&self.metrics),
+            clock: self.clock,
+            waiter: Waiter::new(limits.spin, limits.yield_for, PARK),
+        };
+        spawn("engine", move || runner.run())
+    }
+
+    fn ingest(
+        &self,
+        events: Producer<Event>,
+        broken: Consumer<(InstrumentId, Reason)>,
+        recorder: Option<Writer>,
+        stop: Stop,
+    ) -> anyhow::Result<JoinHandle<()>> {
+        let (registry, metrics) = (Arc::clone(&self.registry), Arc::clone(&self.metrics));
+        let (clock, config) = (self.clock, self.config.clone());
+        spawn("ingest", move || {
+            let work = async {
+                let hub = Hub::new(events, broken, registry, metrics, clock, recorder);
+                net::ingest(&config, hub, stop).await;
+            };
+            if let Err(e) = block_on(work) {
+                tracing::error!("the ingest thread has no runtime: {e:#}");
+            }
+        })
+    }
+}
+
+/// The stores of a configuration: what follows the journal, what takes ticks.
+struct Stores {
+    outlets: Vec<TickOutlet>,
+    /// What each follower has taken of the journal.
+    taken: Vec<Arc<AtomicU64>>,
+    published: watch::Receiver<u64>,
+    stop: Stop,
+    influx: Option<Consumer<Tick>>,
+    updates: Option<Consumer<Tick>>,
+    parquet: Option<Consumer<Tick>>,
+}
+
+impl Stores {
+    fn new(wiring: &Wiring, published: watch::Receiver<u64>, stop: Stop) -> Self {
+        let config = &wiring.config.stores;
+        let followers =
+            usize::from(config.postgres.is_some()) + usize::from(config.redis.is_some());
+        let mut outlets = Vec::new();
+        let mut outlet = |wanted: bool, metrics: fn(&Metrics) -> &TickMetrics, quotes: bool| {
+            wanted.then(|| {
+                let (ring, consumer) = ring(wiring.config.engine.tick_ring);
+                outlets.push(TickOutlet::new(ring, metrics, quotes));
+                consumer
+            })
+        };
+        Stores {
+            influx: outlet(config.influx.is_some(), |m| &m.influx, true),
+            updates: outlet(config.redis.is_some(), |m| &m.market_updates, false),
+            parquet: outlet(config.parquet.is_some(), |m| &m.parquet, true),
+            outlets,
+            taken: (0..followers).map(|_| Arc::default()).collect(),
+            published,
+            stop,
+        }
+    }
+
+    /// Starts the stores' thread, and Parquet's own, since it blocks on the disk.
+    fn start(self, wiring: &Wiring) -> anyhow::Result<Vec<JoinHandle<()>>> {
+        let mut threads = Vec::new();
+        if let (Some(ticks), Some(config)) = (self.parquet, wiring.config.stores.parquet.clone()) {
+            let dir = parquet::dir(&wiring.config.data_dir);
+            let (registry, metrics) = (Arc::clone(&wiring.registry), Arc::clone(&wiring.metrics));
+            let stop = self.stop.clone();
+            threads.push(spawn("parquet", move || {
+                parquet::run(ticks, dir, config, registry, metrics, stop)
+            })?);
+        }
+        let tasks = Tasks {
+            config: wiring.config.clone(),
+            registry: Arc::clone(&wiring.registry),
+            metrics: Arc::clone(&wiring.metrics),
+            published: self.published,
+            taken: self.taken,
+            stop: self.stop,
+        };
+        let (influx, updates) = (self.influx, self.updates);
+        threads.push(spawn("stores", move || {
+            if let Err(e) = block_on(tasks.run(influx, updates)) {
+                tracing::error!("the stores' thread has no runtime: {e:#}");
+            }
+        })?);
+        Ok(threads)
+    }
+}
+
+/// Everything on the stores' thread.
+struct Tasks {
+    config: Config,
+    registry: Arc<Registry>,
+    metrics: Arc<Metrics>,
+    published: watch::Receiver<u64>,
+    taken: Vec<Arc<AtomicU64>>,
+    stop: Stop,
+}
+
+impl Tasks {
+    async fn run(self, influx: Option<Consumer<Tick>>, updates: Option<Consumer<Tick>>) {
+        let mut tasks = Vec::new();
+        let mut taken = self.taken.iter().cloned();
+        let stores = self.config.stores.clone();
+        if let Some(config) = stores.postgres {
+            let taken = taken.next().unwrap_or_default();
+            let context = self.follow_context(|m| &m.postgres, config.batch, config.timeout, taken);
+            let sink = PostgresSink::new(
+                config,
+                Arc::clone(&self.registry),
+                Arc::clone(&self.metrics),
+            );
+            tasks.push(tokio::task::spawn_local(deliver(
+                sink,
+                context,
+                self.stop.clone(),
+            )));
+        }
+        if let Some(config) = stores.redis.clone() {
+            let taken = taken.next().unwrap_or_default();
+            let context = self.follow_context(|m| &m.redis, config.batch, config.timeout, taken);
+            let sink = RedisSink::new(config, self.config.name.clone(), Arc::clone(&self.metrics));
+            tasks.push(tokio::task::spawn_local(deliver(
+                sink,
+                context,
+                self.stop.clone(),
+            )));
+        }
+        if let (Some(config), Some(ticks)) = (stores.redis, updates) {
+            let (registry, metrics) = (Arc::clone(&self.registry), Arc::clone(&self.metrics));
+            let work = redis::updates(ticks, config, registry, metrics, self.stop.clone());
+            tasks.push(tokio::task::spawn_local(work));
+        }
+        if let (Some(config), Some(ticks)) = (stores.influx, influx) {
+            let (registry, metrics) = (Arc::clone(&self.registry), Arc::clone(&self.metrics));
+            let work = influx::run(ticks, config, registry, metrics, self.stop.clone());
+            tasks.push(tokio::task::spawn_local(async move {
+                if let Err(e) = work.await {
+                    tracing::error!("ticks are not stored: {e}");
+                }
+            }));
+        }
+        let (config, metrics, stop) = (self.config.http, self.metrics, self.stop);
+        tasks.push(tokio::task::spawn_local(async move {
+            if let Err(e) = http::serve(config, metrics, stop).await {
+                tracing::error!("no metrics page: {e:#}; the daemon goes on");
+            }
+        }));
+        for task in tasks {
+            // A task that panicked was reported by the panic hook.
+            let _ = task.await;
+        }
+    }
+
+    fn follow_context(
+        &self,
+        of: fn(&Metrics) -> &SignalMetrics,
+        batch: usize,
+        timeout: Duration,
+        taken: Arc<AtomicU64>,
+    ) -> FollowContext {
+        FollowContext {
+            journal: journal::dir(&self.config.data_dir),
+            quarantine: self.config.data_dir.join("quarantine"),
+            published: self.published.clone(),
+            metrics: Arc::clone(&self.metrics),
+            of,
+            batch,
+            timeout,
+            taken,
+        }
+    }
+}
+
+async fn deliver<S: SignalSink>(sink: S, context: FollowContext, stop: Stop) {
+    let name = sink.name();
+    if let Err(e) = follow(sink, context, stop).await {
+        tracing::error!(store = name, "signals are not delivered: {e:#}");
+    }
+}

@@ -1,0 +1,556 @@
+//! Every key, its default and its range. The text of a file in, a checked [`Config`] or all that is
+//! wrong with it out. A value is never shown where it may be a secret.
+
+use super::section::{Report, Section, format_duration, parse_duration};
+use super::stores::{Credentials, stores};
+use super::*;
+use crate::strategy::Entry;
+use crate::strategy::parameters;
+use crate::suggest;
+use std::ops::RangeInclusive;
+use toml::de::DeTable;
+use tracing_subscriber::EnvFilter;
+
+/// The names that the program knows.
+pub(super) struct Known {
+    pub exchanges: Vec<&'static str>,
+    pub strategies: &'static [Entry],
+}
+
+impl Known {
+    pub fn registered() -> Known {
+        Known {
+            exchanges: crate::exchanges::ALL
+                .iter()
+                .map(|(name, _)| *name)
+                .collect(),
+            strategies: crate::strategies::ALL,
+        }
+    }
+}
+
+pub(super) fn parse(text: &str, place: &str, known: &Known) -> Result<Config, ConfigError> {
+    parse_with(text, place, known, &Report::default())
+}
+
+pub(super) fn parse_with(
+    text: &str,
+    place: &str,
+    known: &Known,
+    report: &Report,
+) -> Result<Config, ConfigError> {
+    let failed = || ConfigError {
+        problems: report.lines(text, place),
+    };
+    let table = match DeTable::parse(text) {
+        Ok(table) => table.into_inner(),
+        Err(error) => {
+            report.problem(error.span().map_or(0, |span| span.start), syntax(&error));
+            return Err(failed());
+        }
+    };
+    // The same text once more, as plain values for the strategies' own tables.
+    let values: toml::Table = match toml::from_str(text) {
+        Ok(values) => values,
+        Err(error) => {
+            report.problem(error.span().map_or(0, |span| span.start), syntax(&error));
+            return Err(failed());
+        }
+    };
+    let credentials = Credentials {
+        beside: Path::new(place)
+            .parent()
+            .unwrap_or(Path::new(""))
+            .to_owned(),
+        systemd: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+    };
+    let config = config(Section::top(&table, report), &values, known, &credentials);
+    let problems = failed();
+    if problems.problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(problems)
+    }
+}
+
+/// The first line alone, without the source text that may hold a secret.
+fn syntax(error: &toml::de::Error) -> String {
+    let message = error.message().lines().next().unwrap_or_default();
+    format!("not valid TOML: {message}")
+}
+
+pub(super) const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+pub(super) const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+pub(super) const HOUR: Duration = secs(3600);
+pub(super) const DAY: Duration = secs(86_400);
+
+fn config(
+    mut top: Section<'_>,
+    values: &toml::Table,
+    known: &Known,
+    credentials: &Credentials,
+) -> Config {
+    let name = top.text("name").unwrap_or_else(|| "tickforge".to_owned());
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+        top.problem_of(
+            "name",
+            "name must be 1 to 64 letters, digits, '.', '_' or '-'",
+        );
+    }
+    let data_dir = top
+        .text("data_dir")
+        .unwrap_or_else(|| "tickforge-data".to_owned());
+    if data_dir.is_empty() {
+        top.problem_of("data_dir", "data_dir must be a folder, found an empty text");
+    }
+    let exchanges = exchanges(top.section("exchanges"), known);
+    let config = Config {
+        name,
+        data_dir: data_dir.into(),
+        stores: stores(top.section("stores"), credentials, &exchanges),
+        exchanges,
+        journal: journal(top.section("journal")),
+        engine: engine(top.section("engine")),
+        http: http(top.section("http")),
+        log: log(top.section("log")),
+        strategies: strategies(top.section("strategies"), values, known),
+    };
+    top.finish();
+    config
+}
+
+fn exchanges(all: Section<'_>, known: &Known) -> BTreeMap<String, ExchangeConfig> {
+    let mut exchanges = BTreeMap::new();
+    for (name, section) in all.sections() {
+        if !known.exchanges.contains(&name.as_str()) {
+            let hint = suggest::hint(&name, known.exchanges.iter().copied());
+            section.problem(&format!("unknown exchange \"{name}\"{hint}"));
+            continue;
+        }
+        exchanges.insert(name, exchange(section));
+    }
+    exchanges
+}
+
+fn exchange(mut s: Section<'_>) -> ExchangeConfig {
+    let symbols = symbols(&mut s);
+    let backoff = ms(1)..=HOUR;
+    let config = ExchangeConfig {
+        symbols,
+        ws: address(&mut s, "ws", &["ws://", "wss://"]),
+        rest: address(&mut s, "rest", &["http://", "https://"]),
+        trades: s.flag("trades", true),
+        aggregate_trades: s.flag("aggregate_trades", false),
+        quotes: s.flag("quotes", true),
+        book: s.flag("book", true),
+        snapshots_per_second: s.number("snapshots_per_second", 1..=1000).map(|n| n as u32),
+        silence: s.duration("silence", ms(100)..=DAY),
+        backoff_min: s
+            .duration("backoff_min", backoff.clone())
+            .unwrap_or(ms(250)),
+        backoff_max: s.duration("backoff_max", backoff).unwrap_or(secs(30)),
+    };
+    if config.backoff_min > config.backoff_max {
+        s.problem_of("backoff_min", "backoff_min must not be above backoff_max");
+    }
+    if !(config.trades || config.quotes || config.book) {
+        s.problem("nothing to subscribe to: one of trades, quotes and book must be true");
+    }
+    s.finish();
+    config
+}
+
+fn symbols(s: &mut Section<'_>) -> Vec<String> {
+    let given = s.has("symbols");
+    let symbols = s.texts("symbols").unwrap_or_default();
+    if !given {
+        s.problem("symbols is missing; write symbols = [\"BTC/USDT\"]");
+    } else if symbols.is_empty() {
+        s.problem_of(
+            "symbols",
+            "symbols must name at least one, as [\"BTC/USDT\"]",
+        );
+    }
+    for symbol in &symbols {
+        let sides = symbol.split('/').filter(|side| !side.is_empty()).count();
+        let spaced = symbol.contains(char::is_whitespace);
+        if (symbol != "*" && sides != 2) || spaced {
+            let text =
+                format!("symbol \"{symbol}\" must be BASE/QUOTE, as \"BTC/USDT\" or \"*/EUR\"");
+            s.problem_of("symbols", &text);
+        }
+    }
+    symbols
+}
+
+/// An address without a trailing slash.
+pub(super) fn address(s: &mut Section<'_>, key: &'static str, schemes: &[&str]) -> Option<String> {
+    let url = s.text(key)?;
+    if !schemes
+        .iter()
+        .any(|scheme| url.starts_with(scheme) && url.len() > scheme.len())
+    {
+        s.problem_of(
+            key,
+            &format!("{key} must begin with {}", schemes.join(" or ")),
+        );
+        return None;
+    }
+    Some(url.trim_end_matches('/').to_owned())
+}
+
+fn journal(mut s: Section<'_>) -> JournalConfig {
+    let sync = match s.text("sync").as_deref() {
+        None => JournalSync::Every(ms(10)),
+        Some("before_publish") => JournalSync::BeforePublish,
+        Some(text) => {
+            let every = s.measure("sync", text, ms(1)..=secs(10), parse_sync, &format_duration);
+            JournalSync::Every(every.unwrap_or(ms(10)))
+        }
+    };
+    let max_bytes = s.size("max_bytes", 32 << 10..=1 << 44).unwrap_or(1 << 30);
+    let segment = s.size("segment_bytes", 4 << 10..=1 << 30);
+    // A journal of few segments frees its room in leaps; a small one has small segments.
+    let segment_bytes = segment.unwrap_or((max_bytes / 8).min(16 << 20));
+    if segment_bytes > max_bytes / 2 {
+        s.problem_of(
+            "segment_bytes",
+            "segment_bytes must be at most half of max_bytes",
+        );
+    }
+    s.finish();
+    JournalConfig {
+        sync,
+        max_bytes,
+        segment_bytes,
+    }
+}
+
+fn parse_sync(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|reason| format!("{reason} or \"before_publish\""))
+}
+
+fn engine(mut s: Section<'_>) -> EngineConfig {
+    let waits = Duration::ZERO..=secs(1);
+    let config = EngineConfig {
+        ring: ring(&mut s, "ring", 65_536),
+        signal_ring: ring(&mut s, "signal_ring", 1_024),
+        tick_ring: ring(&mut s, "tick_ring", 65_536),
+        spin: s
+            .duration("spin", waits.clone())
+            .unwrap_or(Duration::from_micros(20)),
+        yield_for: s
+            .duration("yield_for", waits)
+            .unwrap_or(Duration::from_micros(100)),
+        drain: s
+            .duration("drain", Duration::ZERO..=secs(600))
+            .unwrap_or(secs(20)),
+    };
+    s.finish();
+    config
+}
+
+const RING: RangeInclusive<u64> = 64..=1 << 24;
+
+fn ring(s: &mut Section<'_>, key: &'static str, default: usize) -> usize {
+    let size = s.number(key, RING).map_or(default, |n| n as usize);
+    if !size.is_power_of_two() {
+        let next = size.next_power_of_two();
+        s.problem_of(
+            key,
+            &format!("{key} must be a power of two, as {next}; found {size}"),
+        );
+    }
+    size
+}
+
+fn http(mut s: Section<'_>) -> HttpConfig {
+    let listen = s
+        .text("listen")
+        .unwrap_or_else(|| "127.0.0.1:9464".to_owned());
+    let listen = match listen.parse::<std::net::SocketAddr>() {
+        _ if listen == "off" => None,
+        Ok(address) if address.ip().is_loopback() => Some(address),
+        Ok(_) => {
+            let text = "listen must be a loopback address: nothing here asks for a password";
+            s.problem_of("listen", text);
+            None
+        }
+        Err(_) => {
+            s.problem_of(
+                "listen",
+                "listen must be \"off\" or an address, as \"127.0.0.1:9464\"",
+            );
+            None
+        }
+    };
+    let fresh = s.duration("fresh", ms(100)..=DAY).unwrap_or(secs(30));
+    s.finish();
+    HttpConfig { listen, fresh }
+}
+
+fn log(mut s: Section<'_>) -> LogConfig {
+    let level = s.text("level").unwrap_or_else(|| "info".to_owned());
+    if EnvFilter::builder().parse(&level).is_err() {
+        let text = "level must be error, warn, info, debug, trace or a filter, \
+                    as \"info,tickforge::feed=debug\"";
+        s.problem_of("level", text);
+    }
+    let json = s.flag("json", false);
+    s.finish();
+    LogConfig { level, json }
+}
+
+fn strategies(
+    all: Section<'_>,
+    values: &toml::Table,
+    known: &Known,
+) -> BTreeMap<String, toml::Table> {
+    let mut strategies = BTreeMap::new();
+    for (name, section) in all.sections() {
+        let Some(entry) = known
+            .strategies
+            .iter()
+            .find(|entry| entry.spec.name == name)
+        else {
+            let names = known.strategies.iter().map(|entry| entry.spec.name);
+            let hint = suggest::hint(&name, names);
+            section.problem(&format!("unknown strategy \"{name}\"{hint}"));
+            continue;
+        };
+        let table = values
+            .get("strategies")
+            .and_then(|all| all.get(&name)?.as_table());
+        let table = table.cloned().unwrap_or_default();
+        match parameters::resolve_each(entry.spec, &table) {
+            Ok(parameters) => {
+                if let Err(reason) = (entry.spec.new)(&parameters) {
+                    section.problem(&reason);
+                }
+            }
+            Err(problems) => {
+                problems
+                    .iter()
+                    .for_each(|p| section.problem_of(&p.key, &p.text));
+            }
+        }
+        strategies.insert(name, table);
+    }
+    strategies
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::strategy::{Parameter, Spec, Streams, Value, WarmUp};
+
+    const MINIMAL: &str = "[exchanges.binance]\nsymbols = [\"BTC/USDT\"]\n";
+
+    static SPEC: Spec = Spec {
+        name: "ema_cross",
+        version: "1.0.0",
+        summary: "",
+        parameters: &[Parameter {
+            name: "fast",
+            default: Value::Int(12),
+            min: Some(Value::Int(1)),
+            max: None,
+            unit: "bars",
+            help: "",
+        }],
+        streams: Streams::BARS,
+        bar_parameter: None,
+        warm_up: |_| WarmUp::None,
+        accepts_stale_book: false,
+        new: |p| Err(format!("fast = {} goes with nothing", p.int("fast"))).or_else(only_12),
+    };
+    static STRATEGIES: [Entry; 1] = [Entry {
+        spec: &SPEC,
+        file: "",
+        digest: "",
+    }];
+
+    fn only_12(reason: String) -> Result<Box<dyn crate::strategy::Strategy>, String> {
+        struct Silent;
+        impl crate::strategy::Strategy for Silent {}
+        if reason.contains("= 12 ") {
+            Ok(Box::new(Silent))
+        } else {
+            Err(reason)
+        }
+    }
+
+    pub fn known() -> Known {
+        Known {
+            exchanges: vec!["binance", "coinbase", "kraken"],
+            strategies: &STRATEGIES,
+        }
+    }
+
+    pub fn parsed(text: &str) -> Result<Config, ConfigError> {
+        parse(text, "config/x.toml", &known())
+    }
+
+    #[test]
+    fn three_lines_make_a_run() {
+        let config = parsed(MINIMAL).expect("valid");
+        let exchange = &config.exchanges["binance"];
+        assert_eq!(exchange.symbols, ["BTC/USDT"]);
+        assert!(exchange.trades && exchange.quotes && exchange.book);
+        assert_eq!(config.data_dir, Path::new("tickforge-data"));
+        assert!(config.stores.parquet.is_some() && config.stores.influx.is_none());
+        assert_eq!(
+            Config {
+                exchanges: BTreeMap::new(),
+                ..config
+            },
+            Config::embedded()
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_line_reason_and_remedy() {
+        for (text, expected) in [
+            (
+                "nme = \"a\"",
+                "1: unknown key \"nme\"; did you mean \"name\"?",
+            ),
+            (
+                "[exchange.binance]",
+                "1: unknown section \"exchange\"; did you mean \"exchanges\"?",
+            ),
+            (
+                "\nname = 3",
+                "2: name must be a text in quotes, found integer",
+            ),
+            (
+                "name = \"a b\"",
+                "1: name must be 1 to 64 letters, digits, '.', '_' or '-'",
+            ),
+            (
+                "journal = 3",
+                "1: [journal] must be a section, found integer",
+            ),
+            (
+                "[exchanges.binnance]\nsymbols = [\"BTC/USDT\"]",
+                "1: [exchanges.binnance] unknown exchange \"binnance\"; did you mean \"binance\"?",
+            ),
+            (
+                "[exchanges.binance]\nsybols = [\"A/B\"]\nsymbols = [\"A/B\"]",
+                "2: [exchanges.binance] unknown key \"sybols\"; did you mean \"symbols\"?",
+            ),
+            (
+                "[exchanges.binance]",
+                "1: [exchanges.binance] symbols is missing; write symbols = [\"BTC/USDT\"]",
+            ),
+            (
+                "[exchanges.binance]\nsymbols = [\"BTCUSDT\"]",
+                "2: [exchanges.binance] symbol \"BTCUSDT\" must be BASE/QUOTE, as \"BTC/USDT\" or \
+                 \"*/EUR\"",
+            ),
+            (
+                "[exchanges.kraken]\nsymbols = [\"*\"]\nws = \"http://x\"",
+                "3: [exchanges.kraken] ws must begin with ws:// or wss://",
+            ),
+            (
+                "[journal]\nsync = \"1 min\"",
+                "2: [journal] sync: \"1 min\" is no duration; write a \
+              whole number and ns, us, ms, s, m, h or d: \"10ms\" or \"before_publish\"",
+            ),
+            (
+                "[journal]\nsync = \"1h\"",
+                "2: [journal] sync must be from 1ms to 10s, found 1h",
+            ),
+            (
+                "[journal]\nmax_bytes = \"1KiB\"",
+                "2: [journal] max_bytes must be from 32KiB to 16TiB, \
+              found 1KiB",
+            ),
+            (
+                "[journal]\nsegment_bytes = \"1GiB\"",
+                "2: [journal] segment_bytes must be at most half \
+              of max_bytes",
+            ),
+            (
+                "[engine]\nring = 1000",
+                "2: [engine] ring must be a power of two, as 1024; found 1000",
+            ),
+            (
+                "[engine]\nring = -1",
+                "2: [engine] ring must be from 64 to 16777216, found -1",
+            ),
+            (
+                "[http]\nlisten = \"0.0.0.0:80\"",
+                "2: [http] listen must be a loopback address: \
+              nothing here asks for a password",
+            ),
+            (
+                "[log]\nlevel = \"loud=very\"",
+                "2: [log] level must be error, warn, info, debug, trace \
+              or a filter, as \"info,tickforge::feed=debug\"",
+            ),
+            (
+                "[strategies.ema_cros]",
+                "1: [strategies.ema_cros] unknown strategy \"ema_cros\"; did you \
+              mean \"ema_cross\"?",
+            ),
+            (
+                "[strategies.ema_cross]\n\nfsat = 3",
+                "3: [strategies.ema_cross] unknown key \"fsat\"; \
+              did you mean \"fast\"?",
+            ),
+            (
+                "[strategies.ema_cross]\nfast = 3",
+                "1: [strategies.ema_cross] fast = 3 goes with nothing",
+            ),
+            (
+                "[strategies]\nema_cross = 3",
+                "2: [strategies.ema_cross] must be a section, found integer",
+            ),
+            (
+                "name = ",
+                "1: not valid TOML: string values must be quoted, expected literal string",
+            ),
+        ] {
+            let error = parsed(text).expect_err(text);
+            assert_eq!(
+                error.to_string(),
+                format!("config/x.toml:{expected}"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn all_problems_are_told_in_the_order_of_the_file() {
+        let text = "[log]\njson = 1\n[journal]\nsnyc = \"1s\"\n[exchanges.binance]\nsymbols = []\n";
+        let places: Vec<_> = parsed(text).expect_err("three faults").problems;
+        let places: Vec<_> = places
+            .iter()
+            .map(|p| p.split(": ").next().unwrap_or(""))
+            .collect();
+        assert_eq!(
+            places,
+            ["config/x.toml:2", "config/x.toml:4", "config/x.toml:6"]
+        );
+    }
+
+    #[test]
+    fn a_small_journal_has_small_segments() {
+        let journal = |text: &str| parsed(text).expect("valid").journal;
+        assert_eq!(journal("").segment_bytes, 16 << 20);
+        assert_eq!(
+            journal("[journal]\nmax_bytes = \"1MiB\"").segment_bytes,
+            128 << 10
+        );
+        let before = journal("[journal]\nsync = \"before_publish\"");
+        assert_eq!(before.sync, JournalSync::BeforePublish);
+    }
+}

@@ -1,0 +1,212 @@
+//! One TOML file becomes a validated [`Config`]; every limit lives here, in `load` and
+//! `stores`. `config/tickforge.toml` documents each key with unit and default. Read once, at start,
+//! by the commands; never by the engine.
+
+#[cfg(test)]
+mod documented;
+mod load;
+mod section;
+mod stores;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The producer's name, in every signal.
+    pub name: String,
+    pub data_dir: PathBuf,
+    pub exchanges: BTreeMap<String, ExchangeConfig>,
+    pub stores: StoresConfig,
+    pub journal: JournalConfig,
+    pub engine: EngineConfig,
+    pub http: HttpConfig,
+    pub log: LogConfig,
+    /// Parameters by strategy; a strategy runs where its table is present, or all run where no
+    /// table is. Values are checked against what the strategy declares.
+    pub strategies: BTreeMap<String, toml::Table>,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let place = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let remedy = "config/tickforge.toml shows every key";
+            ConfigError::one(format!("{place}: cannot be read: {error}; {remedy}"))
+        })?;
+        Config::parse(&text, &place)
+    }
+
+    /// Checks a file's text; `place` is its path. Credential files are found beside it.
+    pub fn parse(text: &str, place: &str) -> Result<Config, ConfigError> {
+        load::parse(text, place, &load::Known::registered())
+    }
+
+    /// All defaults: no exchange, no server, ticks as Parquet.
+    pub fn embedded() -> Config {
+        Config::parse("", "").expect("an empty configuration is a valid one")
+    }
+
+    /// What every command's `--config FILE` and `--data-dir DIR` ask for: the file, or all defaults
+    /// where there is none.
+    pub fn from_args(file: Option<&Path>, data_dir: Option<&Path>) -> Result<Config, ConfigError> {
+        let mut config = file.map_or_else(|| Ok(Config::embedded()), Config::load)?;
+        if let Some(dir) = data_dir {
+            config.data_dir = dir.to_owned();
+        }
+        Ok(config)
+    }
+}
+
+/// All that is wrong with a configuration, a line for each: `config/x.toml:12: …`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    pub problems: Vec<String>,
+}
+
+impl ConfigError {
+    fn one(problem: String) -> ConfigError {
+        ConfigError {
+            problems: vec![problem],
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problems.join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExchangeConfig {
+    /// Unified symbols, `*` for any run of characters: `BTC/USDT`, `*/EUR`.
+    pub symbols: Vec<String>,
+    pub ws: Option<String>,
+    pub rest: Option<String>,
+    pub trades: bool,
+    pub aggregate_trades: bool,
+    pub quotes: bool,
+    pub book: bool,
+    /// REST book snapshots per second; the exchange's own limit where left out.
+    pub snapshots_per_second: Option<u32>,
+    /// No frame for this long: reconnect. The exchange's own figure where left out.
+    pub silence: Option<Duration>,
+    pub backoff_min: Duration,
+    pub backoff_max: Duration,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StoresConfig {
+    pub postgres: Option<PostgresConfig>,
+    pub redis: Option<RedisConfig>,
+    pub influx: Option<InfluxConfig>,
+    /// On by default where InfluxDB is not configured.
+    pub parquet: Option<ParquetConfig>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct PostgresConfig {
+    pub url: Secret,
+    pub batch: usize,
+    pub timeout: Duration,
+    /// Run pending migrations at start.
+    pub migrate: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct RedisConfig {
+    pub url: Secret,
+    pub batch: usize,
+    pub timeout: Duration,
+    /// `MAXLEN ~` of the signal streams and of each market_updates stream.
+    pub signals_max_len: u64,
+    pub updates_max_len: u64,
+    /// How long an id is remembered against repeats.
+    pub seen_ttl: Duration,
+    pub cache_ttl: Duration,
+    /// At most one market update and cache write per symbol in this time.
+    pub update_interval: Duration,
+    /// Exchange that writes `cache:market_data:SYMBOL` where several have the symbol; the first
+    /// configured one where left out.
+    pub primary: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct InfluxConfig {
+    pub url: String,
+    pub version: u8,
+    pub database: String,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    pub batch: usize,
+    pub flush: Duration,
+    pub timeout: Duration,
+    /// Ticks that may wait in memory while the store is away.
+    pub max_waiting: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParquetConfig {
+    /// A segment is closed after this time, at most a minute.
+    pub segment: Duration,
+    pub max_rows: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct JournalConfig {
+    pub sync: JournalSync,
+    pub max_bytes: u64,
+    pub segment_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum JournalSync {
+    /// fsync within this time after an append.
+    Every(Duration),
+    BeforePublish,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct EngineConfig {
+    /// Events in the ring from the ingest thread.
+    pub ring: usize,
+    /// Signals in the ring to the journal.
+    pub signal_ring: usize,
+    /// Ticks in the ring to each tick store.
+    pub tick_ring: usize,
+    /// Spin this long for the next event before yielding, and yield this long before parking.
+    pub spin: Duration,
+    pub yield_for: Duration,
+    /// A stop drains for at most this long.
+    pub drain: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpConfig {
+    /// `None` = off.
+    pub listen: Option<std::net::SocketAddr>,
+    /// A feed without a frame for this long makes `/readyz` say 503.
+    pub fresh: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogConfig {
+    pub level: String,
+    pub json: bool,
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}

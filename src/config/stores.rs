@@ -1,0 +1,366 @@
+//! The sections of the stores, and where their secrets come from. A secret is never shown.
+
+use super::load::{DAY, HOUR, address, ms, secs};
+use super::section::Section;
+use super::*;
+use crate::suggest;
+
+pub(super) fn stores(
+    mut s: Section<'_>,
+    credentials: &Credentials,
+    exchanges: &BTreeMap<String, ExchangeConfig>,
+) -> StoresConfig {
+    let influx_section = s.section("influx");
+    let has_influx = influx_section.is_present();
+    let config = StoresConfig {
+        postgres: optional(s.section("postgres"), |s| postgres(s, credentials)),
+        redis: optional(s.section("redis"), |s| redis(s, credentials, exchanges)),
+        influx: optional(influx_section, |s| influx(s, credentials)),
+        parquet: parquet(s.section("parquet"), has_influx),
+    };
+    s.finish();
+    config
+}
+
+/// A store is on where its section is.
+fn optional<'a, T>(section: Section<'a>, read: impl FnOnce(&mut Section<'a>) -> T) -> Option<T> {
+    let mut section = section;
+    let config = section.is_present().then(|| read(&mut section));
+    section.finish();
+    config
+}
+
+fn postgres(s: &mut Section<'_>, credentials: &Credentials) -> PostgresConfig {
+    let url = required(s, "url", credentials);
+    if url
+        .as_ref()
+        .is_some_and(|u| !begins(u, &["postgres://", "postgresql://"]))
+    {
+        s.problem_of(
+            "url",
+            "url must begin with postgres://, as postgres://user@127.0.0.1:5432/trading_bot",
+        );
+    }
+    PostgresConfig {
+        url: url.unwrap_or_else(|| Secret(String::new())),
+        batch: s.number("batch", 1..=10_000).unwrap_or(500) as usize,
+        timeout: s.duration("timeout", ms(10)..=HOUR).unwrap_or(secs(10)),
+        migrate: s.flag("migrate", true),
+    }
+}
+
+fn redis(
+    s: &mut Section<'_>,
+    credentials: &Credentials,
+    exchanges: &BTreeMap<String, ExchangeConfig>,
+) -> RedisConfig {
+    let primary = s.texts("primary").unwrap_or_default();
+    for name in primary.iter().filter(|name| !exchanges.contains_key(*name)) {
+        let hint = suggest::hint(name, exchanges.keys().map(String::as_str));
+        s.problem_of(
+            "primary",
+            &format!("primary names no configured exchange: \"{name}\"{hint}"),
+        );
+    }
+    let lengths = 1..=1_000_000_000;
+    RedisConfig {
+        url: redis_url(s, credentials),
+        batch: s.number("batch", 1..=10_000).unwrap_or(128) as usize,
+        timeout: s.duration("timeout", ms(10)..=HOUR).unwrap_or(secs(2)),
+        signals_max_len: s
+            .number("signals_max_len", lengths.clone())
+            .unwrap_or(100_000),
+        updates_max_len: s.number("updates_max_len", lengths).unwrap_or(10_000),
+        seen_ttl: s.duration("seen_ttl", secs(1)..=30 * DAY).unwrap_or(DAY),
+        cache_ttl: s.duration("cache_ttl", secs(1)..=DAY).unwrap_or(secs(60)),
+        update_interval: s
+            .duration("update_interval", ms(1)..=HOUR)
+            .unwrap_or(ms(100)),
+        primary,
+    }
+}
+
+fn redis_url(s: &mut Section<'_>, credentials: &Credentials) -> Secret {
+    let url = if s.has("url_file") {
+        required(s, "url", credentials)
+    } else {
+        let missing = !s.has("url");
+        // Asked for here too, so that it is a known key.
+        s.text("url_file");
+        let urls = s.text_or_texts("url");
+        match urls.as_deref() {
+            None if missing => {
+                s.problem("url is missing; write url = \"…\" or url_file = \"FILE\"");
+                None
+            }
+            None => None,
+            Some([url]) => Some(Secret(url.clone())),
+            Some(_) => {
+                s.problem_of(
+                    "url",
+                    "Redis Cluster is not supported yet: url must be one address",
+                );
+                None
+            }
+        }
+    };
+    let schemes = ["redis://", "redis+unix://", "unix://"];
+    if url.as_ref().is_some_and(|u| u.0.starts_with("rediss://")) {
+        s.problem_of(
+            "url",
+            "url: Redis over TLS is not supported yet; use redis:// through a local tunnel",
+        );
+    } else if url.as_ref().is_some_and(|u| !begins(u, &schemes)) {
+        s.problem_of(
+            "url",
+            "url must begin with redis://, as redis://127.0.0.1:6379",
+        );
+    }
+    url.unwrap_or_else(|| Secret(String::new()))
+}
+
+fn influx(s: &mut Section<'_>, credentials: &Credentials) -> InfluxConfig {
+    if !s.has("url") {
+        s.problem("url is missing; write url = \"http://127.0.0.1:8086\"");
+    }
+    let url = address(s, "url", &["http://", "https://"]).unwrap_or_default();
+    if url.contains('@') {
+        s.problem_of(
+            "url",
+            "url must not hold a password; use username and password_file",
+        );
+    }
+    let version = s.number("version", 1..=3).unwrap_or(1) as u8;
+    if version != 1 {
+        let text = "only version = 1 is supported yet; InfluxDB 2 answers it by its 1.x API";
+        s.problem_of("version", text);
+    }
+    let password = credential(s, "password", "password_file", credentials);
+    let config = InfluxConfig {
+        url,
+        version,
+        database: s
+            .text("database")
+            .unwrap_or_else(|| "trading_bot".to_owned()),
+        username: s.text("username"),
+        password,
+        batch: s.number("batch", 1..=100_000).unwrap_or(5_000) as usize,
+        flush: s.duration("flush", ms(10)..=secs(60)).unwrap_or(secs(1)),
+        timeout: s.duration("timeout", ms(10)..=HOUR).unwrap_or(secs(10)),
+        max_waiting: s
+            .number("max_waiting", 1_000..=100_000_000)
+            .unwrap_or(1_000_000) as usize,
+    };
+    if config.database.is_empty() {
+        s.problem_of("database", "database must be a name, found an empty text");
+    }
+    if config.password.is_some() && config.username.is_none() {
+        s.problem("a password needs a username");
+    }
+    config
+}
+
+/// On where its section is, and where ticks would be stored nowhere else; `enabled` overrides.
+fn parquet(mut s: Section<'_>, has_influx: bool) -> Option<ParquetConfig> {
+    let default = s.is_present() || !has_influx;
+    let enabled = s.flag("enabled", default);
+    let config = ParquetConfig {
+        segment: s
+            .duration("segment", secs(1)..=secs(60))
+            .unwrap_or(secs(60)),
+        max_rows: s.number("max_rows", 1_000..=10_000_000).unwrap_or(500_000) as usize,
+    };
+    s.finish();
+    enabled.then_some(config)
+}
+
+/// Where credential files are.
+pub(super) struct Credentials {
+    /// The folder of the configuration file.
+    pub beside: PathBuf,
+    /// What systemd's `LoadCredential=` made for this service.
+    pub systemd: Option<PathBuf>,
+}
+
+impl Credentials {
+    /// A bare name may be a systemd credential; other paths start at the configuration file.
+    fn find(&self, file: &str) -> PathBuf {
+        let bare = !file.contains('/');
+        let systemd = self.systemd.as_ref().map(|dir| dir.join(file));
+        let systemd = systemd.filter(|path| bare && path.exists());
+        systemd.unwrap_or_else(|| self.beside.join(file))
+    }
+}
+
+/// The credential `url` (or the like), which must be there in one of its two forms.
+fn required(s: &mut Section<'_>, key: &'static str, credentials: &Credentials) -> Option<Secret> {
+    if !s.has("url") && !s.has("url_file") {
+        s.problem("url is missing; write url = \"…\" or url_file = \"FILE\"");
+    }
+    credential(s, key, "url_file", credentials)
+}
+
+/// A secret written in place, or in a file of its own.
+fn credential(
+    s: &mut Section<'_>,
+    key: &'static str,
+    file_key: &'static str,
+    credentials: &Credentials,
+) -> Option<Secret> {
+    let (value, file) = (s.text(key), s.text(file_key));
+    let Some(file) = file else {
+        return value.map(Secret);
+    };
+    if value.is_some() {
+        s.problem_of(
+            file_key,
+            &format!("{key} and {file_key} are both set; keep one"),
+        );
+        return None;
+    }
+    let path = credentials.find(&file);
+    let problem = match std::fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => return Some(Secret(text.trim().to_owned())),
+        Ok(_) => "is empty".to_owned(),
+        Err(error) => format!("cannot be read: {error}"),
+    };
+    s.problem_of(
+        file_key,
+        &format!("{file_key}: {} {problem}", path.display()),
+    );
+    None
+}
+
+fn begins(url: &Secret, schemes: &[&str]) -> bool {
+    schemes.iter().any(|scheme| url.0.starts_with(scheme))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn error_of(text: &str) -> String {
+        let error = Config::parse(text, "config/x.toml").expect_err(text);
+        error.to_string()
+    }
+
+    #[test]
+    fn a_store_is_on_where_its_section_is() {
+        let on = |text: &str| {
+            let stores = Config::parse(text, "x.toml").expect(text).stores;
+            [stores.influx.is_some(), stores.parquet.is_some()]
+        };
+        let influx = "[stores.influx]\nurl = \"http://127.0.0.1:8086/\"\n";
+        assert_eq!(on(""), [false, true]);
+        assert_eq!(on(influx), [true, false]);
+        assert_eq!(on(&format!("{influx}[stores.parquet]")), [true, true]);
+        assert_eq!(on("[stores.parquet]\nenabled = false"), [false, false]);
+    }
+
+    #[test]
+    fn secrets_are_read_from_files_and_never_shown() {
+        let dir = tempfile::tempdir().expect("a folder");
+        fs::write(dir.path().join("pg"), "postgres://bot:hunter2@db/x\n").expect("written");
+        fs::write(dir.path().join("empty"), "\n").expect("written");
+        let place = dir.path().join("x.toml").display().to_string();
+        let read = |file: &str| {
+            Config::parse(&format!("[stores.postgres]\nurl_file = \"{file}\""), &place)
+        };
+        let config = read("pg").expect("valid");
+        let postgres = config.stores.postgres.as_ref().expect("on");
+        assert_eq!(postgres.url.0, "postgres://bot:hunter2@db/x");
+        assert!(!format!("{config:?}").contains("hunter2"));
+        assert!(
+            read("empty")
+                .expect_err("empty")
+                .to_string()
+                .ends_with("empty is empty")
+        );
+        let missing = read("none").expect_err("missing").to_string();
+        assert!(
+            missing.contains(":2: [stores.postgres] url_file: "),
+            "{missing}"
+        );
+        assert!(
+            missing.contains("none cannot be read: No such file"),
+            "{missing}"
+        );
+    }
+
+    #[test]
+    fn a_bare_name_may_be_a_systemd_credential() {
+        let (beside, systemd) = (
+            tempfile::tempdir().expect("a"),
+            tempfile::tempdir().expect("b"),
+        );
+        let both = Credentials {
+            beside: beside.path().to_owned(),
+            systemd: Some(systemd.path().to_owned()),
+        };
+        fs::write(systemd.path().join("pg"), "x").expect("written");
+        assert_eq!(both.find("pg"), systemd.path().join("pg"));
+        assert_eq!(both.find("redis"), beside.path().join("redis"));
+        assert_eq!(both.find("./pg"), beside.path().join("./pg"));
+        assert_eq!(both.find("/run/pg"), Path::new("/run/pg"));
+    }
+
+    #[test]
+    fn wrong_stores_are_told_without_their_secrets() {
+        let missing = "url is missing; write url = \"…\" or url_file = \"FILE\"";
+        for (text, expected) in [
+            (
+                "[stores.postgres]",
+                format!("1: [stores.postgres] {missing}"),
+            ),
+            ("[stores.redis]", format!("1: [stores.redis] {missing}")),
+            (
+                "[stores.postgres]\nurl = \"mysql://bot:hunter2@db\"",
+                "2: [stores.postgres] url must begin with postgres://, as \
+                 postgres://user@127.0.0.1:5432/trading_bot"
+                    .to_owned(),
+            ),
+            (
+                "[stores.postgres]\nurl = \"postgres://x\"\nurl_file = \"y\"",
+                "3: [stores.postgres] url and url_file are both set; keep one".to_owned(),
+            ),
+            (
+                "[stores.redis]\nurl = [\"redis://a\", \"redis://b\"]",
+                "2: [stores.redis] Redis Cluster is not supported yet: url must be one address"
+                    .to_owned(),
+            ),
+            (
+                "[stores.redis]\nurl = \"rediss://a\"",
+                "2: [stores.redis] url: Redis over TLS is not supported yet; use redis:// through \
+                 a local tunnel"
+                    .to_owned(),
+            ),
+            (
+                "[stores.redis]\nurl = [\"redis://a\"]\nprimary = [\"binance\"]",
+                "3: [stores.redis] primary names no configured exchange: \"binance\"".to_owned(),
+            ),
+            (
+                "[stores.influx]\nurl = \"http://bot:hunter2@db\"",
+                "2: [stores.influx] url must not hold a password; use username and password_file"
+                    .to_owned(),
+            ),
+            (
+                "[stores.influx]\nurl = \"http://db\"\nversion = 2",
+                "3: [stores.influx] only version = 1 is supported yet; InfluxDB 2 answers it by \
+                 its 1.x API"
+                    .to_owned(),
+            ),
+            (
+                "[stores.mysql]",
+                "1: [stores] unknown section \"mysql\"; known are influx, parquet, postgres, redis"
+                    .to_owned(),
+            ),
+        ] {
+            assert_eq!(
+                error_of(text),
+                format!("config/x.toml:{expected}"),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,519 @@
+//! HOT PATH. Events in ring order become market state, bars, strategy calls and signals.
+//!
+//! A pure function of the events: no clock, no socket, no random number. Live, replay, backtest and
+//! test differ only in who calls [`Engine::on_event`]. After the instruments are listed it
+//! allocates nothing; a strategy that panics is stopped and reported, the others go on.
+
+use crate::market::event::Flags;
+use crate::market::{
+    Bar, BarBuilder, Event, InstrumentId, Kind, Reason, Registry, Side, Status, Tick,
+};
+use crate::signal::record::Described;
+use crate::signal::{Signal, Timing};
+use crate::state::{BookChange, BookState, MarketState};
+use crate::strategy::{
+    Context, Draft, Drafts, Entry, Parameters, Strategy, Streams, WarmUp, parameters,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Where the engine puts what it makes. The caller decides what becomes of it.
+pub trait Outbox {
+    /// `signal.timing.decided_ns` is to be stamped by the caller.
+    fn signal(&mut self, signal: Signal);
+    fn tick(&mut self, tick: Tick);
+    /// A book turned out wrong (checksum, crossed, stale): the feed should break and resync it.
+    fn book_broken(&mut self, instrument: InstrumentId, reason: Reason);
+    /// A signal was not published because its book is stale.
+    fn suppressed(&mut self);
+    /// A strategy panicked and is stopped, for all its instruments.
+    fn strategy_stopped(&mut self, strategy: &'static str, instrument: InstrumentId);
+}
+
+/// A strategy with its checked parameters, to be run on every instrument.
+#[derive(Clone)]
+pub struct Plan {
+    pub entry: &'static Entry,
+    pub parameters: Parameters,
+}
+
+impl Plan {
+    pub fn described(&self) -> Described {
+        Described {
+            strategy: self.entry.spec.name,
+            version: self.entry.code_version(),
+            parameters: parameters::canonical(&self.parameters),
+        }
+    }
+
+    fn bar_interval_ns(&self) -> Option<i64> {
+        let name = self.entry.spec.bar_parameter?;
+        Some(self.parameters.duration_ns(name))
+    }
+}
+
+/// One strategy on one instrument.
+struct Host {
+    strategy: Box<dyn Strategy>,
+    plan: u16,
+    streams: Streams,
+    /// Index of its bar builder in the instrument's state.
+    bar: Option<usize>,
+    warming: Warming,
+    /// All that its ids have in common: strategy, code version, parameters, exchange, symbol.
+    namespace: Uuid,
+}
+
+/// What a strategy has still to see before its signals count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Warming {
+    Done,
+    Bars(u32),
+    Events(u32),
+    /// This long after its first event, ns; the end once that came.
+    Time {
+        length_ns: i64,
+        end_ns: Option<i64>,
+    },
+}
+
+impl Warming {
+    fn new(warm_up: WarmUp) -> Warming {
+        match warm_up {
+            WarmUp::None | WarmUp::Bars(0) | WarmUp::Events(0) => Warming::Done,
+            WarmUp::Bars(n) => Warming::Bars(n),
+            WarmUp::Events(n) => Warming::Events(n),
+            WarmUp::Time(length_ns) => Warming::Time {
+                length_ns,
+                end_ns: None,
+            },
+        }
+    }
+
+    /// After a callback.
+    fn step(self, is_bar: bool, now_ns: i64) -> Warming {
+        match self {
+            Warming::Bars(n) if is_bar => {
+                if n > 1 {
+                    Warming::Bars(n - 1)
+                } else {
+                    Warming::Done
+                }
+            }
+            Warming::Events(n) if !is_bar => {
+                if n > 1 {
+                    Warming::Events(n - 1)
+                } else {
+                    Warming::Done
+                }
+            }
+            Warming::Time { length_ns, end_ns } => {
+                let end = end_ns.unwrap_or(now_ns.saturating_add(length_ns));
+                if now_ns >= end {
+                    Warming::Done
+                } else {
+                    Warming::Time {
+                        length_ns,
+                        end_ns: Some(end),
+                    }
+                }
+            }
+            unchanged => unchanged,
+        }
+    }
+}
+
+/// The callback to make.
+#[derive(Clone, Copy)]
+enum Call<'a> {
+    Trade,
+    Quote,
+    Book,
+    Bar(usize, &'a Bar),
+}
+
+pub struct Engine {
+    registry: Arc<Registry>,
+    plans: Vec<Plan>,
+    /// By plan: stopped after a panic.
+    stopped: Vec<bool>,
+    markets: Vec<Option<Box<MarketState>>>,
+    hosts: Vec<Vec<Host>>,
+    drafts: Drafts,
+}
+
+/// Root of all signal ids.
+const NAMESPACE: Uuid = Uuid::from_u128(0x7469_636b_666f_7267_6520_7369_676e_616c);
+
+impl Engine {
+    pub fn new(registry: Arc<Registry>, plans: Vec<Plan>) -> Self {
+        let stopped = vec![false; plans.len()];
+        Engine {
+            registry,
+            plans,
+            stopped,
+            markets: Vec::new(),
+            hosts: Vec::new(),
+            drafts: Drafts::new(),
+        }
+    }
+
+    /// The state of an instrument that was listed.
+    pub fn market(&self, id: InstrumentId) -> Option<&MarketState> {
+        self.markets.get(id as usize)?.as_deref()
+    }
+
+    pub fn markets(&self) -> impl Iterator<Item = (InstrumentId, &MarketState)> {
+        let listed = self.markets.iter().enumerate();
+        listed.filter_map(|(id, m)| Some((id as InstrumentId, m.as_deref()?)))
+    }
+
+    /// Takes one event; the answer says whether a book message is complete.
+    #[inline]
+    pub fn on_event<O: Outbox>(&mut self, event: &Event, out: &mut O) -> BookChange {
+        match event.kind {
+            Kind::Trade => self.on_trade(event, out),
+            Kind::Quote => self.on_quote(event, out),
+            Kind::Book => return self.on_book(event, out),
+            Kind::Status => self.on_status(event, out),
+        }
+        BookChange::None
+    }
+
+    #[inline]
+    fn on_trade<O: Outbox>(&mut self, event: &Event, out: &mut O) {
+        let id = event.instrument as usize;
+        let Some(market) = self.markets.get_mut(id).and_then(|m| m.as_deref_mut()) else {
+            return;
+        };
+        market.note_quality(event);
+        if event.flags.has(Flags::SNAPSHOT) {
+            // History: stored once, shown to no strategy.
+            out.tick(Tick {
+                event: *event,
+                day: market.day.stats(),
+            });
+            return;
+        }
+        market.now_ns = market.now_ns.max(event.time_ns());
+        self.close_bars(event, out);
+        let Some(market) = self.markets[id].as_deref_mut() else {
+            return;
+        };
+        let broken = market.trade_event(event);
+        let trade = event.trade();
+        let bought = trade.taker == Side::Buy;
+        for bar in &mut market.bars {
+            bar.trade(event.time_ns(), trade.price, trade.amount, bought);
+        }
+        out.tick(Tick {
+            event: *event,
+            day: market.day.stats(),
+        });
+        if let Some(reason) = broken {
+            out.book_broken(event.instrument, reason);
+        }
+        self.call(event, Call::Trade, out);
+    }
+
+    #[inline]
+    fn on_quote<O: Outbox>(&mut self, event: &Event, out: &mut O) {
+        let id = event.instrument as usize;
+        let Some(market) = self.markets.get_mut(id).and_then(|m| m.as_deref_mut()) else {
+            return;
+        };
+        market.note_quality(event);
+        market.quote = Some(event.quote());
+        out.tick(Tick {
+            event: *event,
+            day: market.day.stats(),
+        });
+        self.advance(event, out);
+        self.call(event, Call::Quote, out);
+    }
+
+    #[inline]
+    fn on_book<O: Outbox>(&mut self, event: &Event, out: &mut O) -> BookChange {
+        let id = event.instrument as usize;
+        let Some(market) = self.markets.get_mut(id).and_then(|m| m.as_deref_mut()) else {
+            return BookChange::None;
+        };
+        market.note_quality(event);
+        let change = market.book_event(event);
+        match change {
+            BookChange::None => {}
+            BookChange::Broken(reason) => out.book_broken(event.instrument, reason),
+            BookChange::Updated => {
+                self.advance(event, out);
+                self.call(event, Call::Book, out);
+            }
+        }
+        change
+    }
+
+    /// Time moves on with an event that carries the exchange's stamp. (A receipt stamp runs ahead
+    /// of trades still on their way and would close their bars too early.)
+    #[inline]
+    fn advance<O: Outbox>(&mut self, event: &Event, out: &mut O) {
+        if event.exchange_ns == 0 {
+            return;
+        }
+        if let Some(market) = self.markets[event.instrument as usize].as_deref_mut() {
+            market.now_ns = market.now_ns.max(event.exchange_ns);
+        }
+        self.close_bars(event, out);
+    }
+
+    #[inline]
+    fn close_bars<O: Outbox>(&mut self, event: &Event, out: &mut O) {
+        let id = event.instrument as usize;
+        let Some(market) = self.markets[id].as_deref_mut() else {
+            return;
+        };
+        for i in 0..market.bars.len() {
+            let Some(market) = self.markets[id].as_deref_mut() else {
+                return;
+            };
+            if let Some(bar) = market.close_bar(i) {
+                self.call(event, Call::Bar(i, &bar), out);
+            }
+        }
+    }
+
+    /// Calls every strategy of the event's instrument that listens.
+    #[inline]
+    fn call<O: Outbox>(&mut self, event: &Event, call: Call, out: &mut O) {
+        let id = event.instrument as usize;
+        let Some(market) = self.markets[id].as_deref() else {
+            return;
+        };
+        let wanted = match call {
+            Call::Trade => Streams::TRADES,
+            Call::Quote => Streams::QUOTES,
+            Call::Book => Streams::BOOK,
+            Call::Bar(..) => Streams::BARS,
+        };
+        let context = Context {
+            state: market,
+            event,
+        };
+        for host in &mut self.hosts[id] {
+            if !host.streams.has(wanted) || self.stopped[usize::from(host.plan)] {
+                continue;
+            }
+            if let Call::Bar(builder, _) = call
+                && host.bar != Some(builder)
+            {
+                continue;
+            }
+            let drafts = &mut self.drafts;
+            let done = catch_unwind(AssertUnwindSafe(|| {
+                invoke(&mut *host.strategy, &context, call, drafts)
+            }));
+            if done.is_err() {
+                self.drafts.clear();
+                self.stopped[usize::from(host.plan)] = true;
+                let name = self.plans[usize::from(host.plan)].entry.spec.name;
+                out.strategy_stopped(name, event.instrument);
+                continue;
+            }
+            if host.warming != Warming::Done {
+                host.warming = host
+                    .warming
+                    .step(matches!(call, Call::Bar(..)), event.time_ns());
+            }
+            if self.drafts.is_empty() {
+                continue;
+            }
+            if host.warming != Warming::Done {
+                self.drafts.clear();
+                continue;
+            }
+            let spec = self.plans[usize::from(host.plan)].entry.spec;
+            let on_stale_book =
+                spec.streams.has(Streams::BOOK) && market.book_state != BookState::Synced;
+            for (ordinal, draft) in self.drafts.drain(..).enumerate() {
+                if on_stale_book && !spec.accepts_stale_book {
+                    out.suppressed();
+                } else if let Some(signal) = sign(host, market, event, call, ordinal, draft) {
+                    out.signal(signal);
+                }
+            }
+        }
+    }
+
+    #[cold]
+    fn on_status<O: Outbox>(&mut self, event: &Event, out: &mut O) {
+        match event.status() {
+            Status::Listed => self.listed(event.instrument),
+            Status::BookStale { epoch, .. } => {
+                if let Some(Some(market)) = self.markets.get_mut(event.instrument as usize) {
+                    market.book_stale(epoch);
+                }
+                return;
+            }
+            Status::Rescale { price, amount } => {
+                if let Some(Some(market)) = self.markets.get_mut(event.instrument as usize)
+                    && !market.rescale(price, amount)
+                {
+                    market.book_state = BookState::Stale;
+                    out.book_broken(event.instrument, Reason::Rejected);
+                }
+            }
+        }
+        // Tick stores keep scales too.
+        out.tick(Tick {
+            event: *event,
+            day: Default::default(),
+        });
+    }
+
+    fn listed(&mut self, id: InstrumentId) {
+        let index = id as usize;
+        if self.markets.len() <= index {
+            self.markets.resize_with(index + 1, || None);
+            self.hosts.resize_with(index + 1, Vec::new);
+        }
+        let mut market = Box::new(MarketState::new(self.registry.get(id)));
+        let hosts = self
+            .plans
+            .iter()
+            .enumerate()
+            .filter_map(|(i, plan)| host(i as u16, plan, &mut market));
+        self.hosts[index] = hosts.collect();
+        self.markets[index] = Some(market);
+    }
+}
+
+/// An instance of a plan on an instrument, with its bar builder added to the instrument's state.
+/// `None` where the strategy refuses its parameters (checked at start, so it does not happen here).
+#[cold]
+fn host(index: u16, plan: &Plan, market: &mut MarketState) -> Option<Host> {
+    let spec = plan.entry.spec;
+    let strategy = (spec.new)(&plan.parameters).ok()?;
+    let bar = plan.bar_interval_ns().map(|interval| {
+        let known = market.bars.iter().position(|b| b.interval_ns() == interval);
+        known.unwrap_or_else(|| {
+            market.bars.push(BarBuilder::new(interval));
+            market.bars.len() - 1
+        })
+    });
+    let warming = Warming::new((spec.warm_up)(&plan.parameters));
+    let described = plan.described();
+    let name = [
+        described.strategy,
+        &described.version,
+        &described.parameters.to_string(),
+        market.instrument.exchange,
+        &market.instrument.symbol,
+    ]
+    .join("\0");
+    let namespace = Uuid::new_v5(&NAMESPACE, name.as_bytes());
+    Some(Host {
+        strategy,
+        plan: index,
+        streams: spec.streams,
+        bar,
+        warming,
+        namespace,
+    })
+}
+
+#[inline]
+fn invoke(strategy: &mut dyn Strategy, context: &Context, call: Call, drafts: &mut Drafts) {
+    match call {
+        Call::Trade => strategy.on_trade(context, &context.event.trade(), drafts),
+        Call::Quote => strategy.on_quote(context, &context.event.quote(), drafts),
+        Call::Book => strategy.on_book(context, drafts),
+        Call::Bar(_, bar) => strategy.on_bar(context, bar, drafts),
+    }
+}
+
+/// Completes a draft. `None` where there is no price yet to put on it.
+fn sign(
+    host: &Host,
+    market: &MarketState,
+    event: &Event,
+    call: Call,
+    ordinal: usize,
+    draft: Draft,
+) -> Option<Signal> {
+    let event_ns = event.time_ns();
+    let on_tick = |price: Option<f64>| price.and_then(|p| market.on_tick(p));
+    Some(Signal {
+        id: signal_id(host, event, call, ordinal),
+        strategy: host.plan,
+        instrument: event.instrument,
+        signal_type: draft.signal_type,
+        source: draft.source,
+        strength: draft.strength,
+        confidence: draft.confidence,
+        price: market.price_decimal()?,
+        target_price: on_tick(draft.target_price),
+        stop_loss_price: on_tick(draft.stop_loss_price),
+        take_profit_price: on_tick(draft.take_profit_price),
+        reasoning: draft.reasoning,
+        indicators: draft.indicators,
+        conditions: draft.conditions,
+        quality: market.quality,
+        event_ns,
+        valid_until_ns: event_ns.saturating_add(draft.valid_for_ns),
+        timing: Timing {
+            exchange_ns: event.exchange_ns,
+            recv_ns: event.recv_ns,
+            decode_ns: u32::from(event.decode_ns),
+            decided_ns: 0,
+        },
+    })
+}
+
+/// UUIDv5 of (strategy, code version, parameters, instrument; event time, the exchange's trade or
+/// update id, ordinal): the same on every host and in every replay. Where the exchange gives no id,
+/// the event's own values stand for it; the receipt never does.
+fn signal_id(host: &Host, event: &Event, call: Call, ordinal: usize) -> Uuid {
+    let mut name = [0u8; 42];
+    name[..8].copy_from_slice(&event.exchange_ns.to_be_bytes());
+    name[8] = event.kind as u8;
+    name[9] = ordinal as u8;
+    match call {
+        Call::Bar(_, bar) => {
+            // The bar is the event, whichever message closed it; its interval is a parameter.
+            name[..8].copy_from_slice(&bar.start_ns.to_be_bytes());
+            name[8] = 0;
+        }
+        _ => match event.kind {
+            Kind::Trade => name[10..26].copy_from_slice(&event.trade().id.to_be_bytes()),
+            _ if event.update_id != 0 => {
+                name[10..18].copy_from_slice(&event.update_id.to_be_bytes())
+            }
+            _ => name[10..42].copy_from_slice(&event.payload_bytes()),
+        },
+    }
+    Uuid::new_v5(&host.namespace, &name)
+}
+
+/// Keeps what the engine makes, for export, inspect and tests.
+#[derive(Default)]
+pub struct Collect {
+    pub signals: Vec<Signal>,
+    pub broken: Vec<(InstrumentId, Reason)>,
+    pub stopped: Vec<&'static str>,
+    pub suppressed: u64,
+}
+
+impl Outbox for Collect {
+    fn signal(&mut self, signal: Signal) {
+        self.signals.push(signal);
+    }
+    fn tick(&mut self, _tick: Tick) {}
+    fn book_broken(&mut self, instrument: InstrumentId, reason: Reason) {
+        self.broken.push((instrument, reason));
+    }
+    fn suppressed(&mut self) {
+        self.suppressed += 1;
+    }
+    fn strategy_stopped(&mut self, strategy: &'static str, _instrument: InstrumentId) {
+        self.stopped.push(strategy);
+    }
+}

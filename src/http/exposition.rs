@@ -1,0 +1,392 @@
+//! The shared counters in Prometheus' words: names, units, help texts and buckets. Read at each
+//! scrape; counts nothing by itself. Names are an interface: dashboards and alerts know them.
+
+use super::encoder::{Out, Read};
+use crate::metrics::{Metrics, SignalMetrics, TickMetrics};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use std::fmt;
+use std::sync::Arc;
+
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+pub struct Exposition(pub Arc<Metrics>);
+
+impl fmt::Debug for Exposition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Exposition")
+    }
+}
+
+impl Collector for Exposition {
+    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
+        let mut out = Out(encoder);
+        let m = &*self.0;
+        ingest(&mut out, m)?;
+        engine(&mut out, m)?;
+        journal(&mut out, m)?;
+        signal_stores(&mut out, &[("postgres", &m.postgres), ("redis", &m.redis)])?;
+        tick_stores(
+            &mut out,
+            &[
+                ("influx", &m.influx),
+                ("parquet", &m.parquet),
+                ("redis", &m.market_updates),
+            ],
+        )?;
+        latencies(&mut out, m)
+    }
+}
+
+fn ingest(out: &mut Out, m: &Metrics) -> fmt::Result {
+    let i = &m.ingest;
+    for (name, help, counter) in [
+        (
+            "frames_received",
+            "WebSocket frames received",
+            &i.frames_received,
+        ),
+        (
+            "frames_decoded",
+            "Frames that held market data",
+            &i.frames_decoded,
+        ),
+        (
+            "frames_control",
+            "Acknowledgements, heartbeats and the like",
+            &i.frames_control,
+        ),
+        (
+            "frames_rejected",
+            "Frames that could not be decoded",
+            &i.frames_rejected,
+        ),
+        (
+            "received_bytes",
+            "Bytes of the frames received",
+            &i.bytes_received,
+        ),
+        (
+            "events_decoded",
+            "Events that frames were decoded into",
+            &i.events_decoded,
+        ),
+        (
+            "events_duplicate",
+            "Events dropped as repeated by the exchange",
+            &i.events_duplicate,
+        ),
+        (
+            "events_delivered",
+            "Events handed to the engine",
+            &i.events_delivered,
+        ),
+        (
+            "events_dropped",
+            "Events that did not reach the engine",
+            &i.events_dropped,
+        ),
+        (
+            "decode_cursor",
+            "Frames decoded by the cursor",
+            &i.decode_cursor,
+        ),
+        (
+            "decode_simd_json",
+            "Frames decoded by simd-json",
+            &i.decode_simd_json,
+        ),
+        ("reconnects", "Connections made again", &i.reconnects),
+        ("resyncs", "Books rebuilt from a snapshot", &i.resyncs),
+        ("gaps", "Breaks of a book's sequence", &i.gaps),
+        (
+            "inexact_values",
+            "Numbers rounded because no integer held them",
+            &i.inexact,
+        ),
+        (
+            "ring_full",
+            "Times the engine's ring was full and reading stopped",
+            &i.ring_full,
+        ),
+        (
+            "requests_refused",
+            "Requests that an exchange refused",
+            &i.refused,
+        ),
+    ] {
+        out.counter(name, help, counter.get())?;
+    }
+    out.gauge(
+        "connections_up",
+        "Connections that are up",
+        i.connections_up.get() as f64,
+    )?;
+    let wanted = i.connections_wanted.get() as f64;
+    out.gauge(
+        "connections_wanted",
+        "Connections that should be up",
+        wanted,
+    )?;
+    out.timestamp(
+        "last_frame",
+        "When the newest frame came",
+        i.last_frame_ns.get(),
+    )
+}
+
+fn engine(out: &mut Out, m: &Metrics) -> fmt::Result {
+    let e = &m.engine;
+    for (name, help, counter) in [
+        (
+            "engine_events",
+            "Events that the engine has handled",
+            &e.events,
+        ),
+        ("trades", "Trades that the engine has handled", &e.trades),
+        ("quotes", "Quotes that the engine has handled", &e.quotes),
+        (
+            "book_updates",
+            "Book messages that the engine has handled",
+            &e.book_updates,
+        ),
+        ("signals", "Signals decided", &e.signals),
+        (
+            "signals_suppressed",
+            "Signals withheld on a stale book",
+            &e.signals_suppressed,
+        ),
+        (
+            "strategies_stopped",
+            "Strategy instances stopped by a fault",
+            &e.strategies_stopped,
+        ),
+        (
+            "checksums_ok",
+            "Book checksums that agreed",
+            &e.checksums_ok,
+        ),
+        (
+            "checksums_failed",
+            "Book checksums that did not agree",
+            &e.checksums_failed,
+        ),
+        (
+            "signal_ring_full",
+            "Times the engine waited for the journal",
+            &e.signal_ring_full,
+        ),
+    ] {
+        out.counter(name, help, counter.get())?;
+    }
+    out.gauge(
+        "books_synced",
+        "Books that follow their exchange",
+        e.books_synced.get() as f64,
+    )?;
+    out.gauge(
+        "books_stale",
+        "Books that wait for a snapshot",
+        e.books_stale.get() as f64,
+    )?;
+    out.timestamp(
+        "last_event",
+        "Time of the newest event",
+        e.last_event_ns.get(),
+    )
+}
+
+fn journal(out: &mut Out, m: &Metrics) -> fmt::Result {
+    let j = &m.journal;
+    out.counter(
+        "journal_appended",
+        "Signals written to the journal",
+        j.appended.get(),
+    )?;
+    out.counter(
+        "journal_refused",
+        "Signals refused by a full journal",
+        j.refused.get(),
+    )?;
+    out.counter(
+        "journal_torn_bytes",
+        "Bytes cut off at start as torn",
+        j.torn_bytes.get(),
+    )?;
+    out.gauge(
+        "journal_size_bytes",
+        "Bytes of the journal on disk",
+        j.bytes.get() as f64,
+    )
+}
+
+fn signal_stores(out: &mut Out, stores: &[(&str, &SignalMetrics)]) -> fmt::Result {
+    const COUNTERS: [(&str, &str, Read<SignalMetrics>); 4] = [
+        ("signals_delivered", "Signals that a store has taken", |s| {
+            s.delivered.get()
+        }),
+        ("signals_retries", "Attempts to deliver that failed", |s| {
+            s.retries.get()
+        }),
+        (
+            "signals_refused",
+            "Signals that a store will never take",
+            |s| s.refused.get(),
+        ),
+        ("signals_rewinds", "Times a store came back empty", |s| {
+            s.rewinds.get()
+        }),
+    ];
+    const GAUGES: [(&str, &str, Read<SignalMetrics>); 2] = [
+        ("store_up", "1 while the store of signals answers", |s| {
+            s.up.get()
+        }),
+        (
+            "signals_lag",
+            "Journalled signals that a store has not taken yet",
+            |s| s.lag.get(),
+        ),
+    ];
+    COUNTERS
+        .iter()
+        .try_for_each(|(name, help, read)| out.counters(name, help, stores, *read))?;
+    GAUGES
+        .iter()
+        .try_for_each(|(name, help, read)| out.gauges(name, help, stores, *read))
+}
+
+fn tick_stores(out: &mut Out, stores: &[(&str, &TickMetrics)]) -> fmt::Result {
+    const COUNTERS: [(&str, &str, Read<TickMetrics>); 5] = [
+        ("ticks_offered", "Ticks offered to a store", |t| {
+            t.offered.get()
+        }),
+        ("ticks_stored", "Ticks that a store has taken", |t| {
+            t.stored.get()
+        }),
+        (
+            "ticks_dropped",
+            "Ticks dropped before a store, or refused by it",
+            |t| t.ring_dropped.get() + t.dropped.get(),
+        ),
+        ("ticks_expired", "Ticks older than the store keeps", |t| {
+            t.expired.get()
+        }),
+        (
+            "ticks_retries",
+            "Attempts to store ticks that failed",
+            |t| t.retries.get(),
+        ),
+    ];
+    COUNTERS
+        .iter()
+        .try_for_each(|(name, help, read)| out.counters(name, help, stores, *read))?;
+    out.gauges(
+        "ticks_waiting",
+        "Ticks that wait for a store",
+        stores,
+        |t| t.spooled.get(),
+    )
+}
+
+fn latencies(out: &mut Out, m: &Metrics) -> fmt::Result {
+    let e = &m.engine;
+    for (name, help, histogram) in [
+        (
+            "recv_to_decoded",
+            "From a frame's arrival to its event",
+            &e.recv_to_decoded,
+        ),
+        ("ring", "From a decoded event to the engine", &e.ring),
+        ("decide", "The engine's work for an event", &e.decide),
+        (
+            "tick_to_signal",
+            "From a frame's arrival to its signal",
+            &e.tick_to_signal,
+        ),
+        (
+            "signal_to_sent",
+            "From a signal to its first store",
+            &m.journal.signal_to_sent,
+        ),
+    ] {
+        out.histogram(name, help, histogram)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prometheus_client::registry::Registry;
+
+    fn exposed(metrics: &Arc<Metrics>) -> String {
+        let mut registry = Registry::with_prefix("tickforge");
+        registry.register_collector(Box::new(Exposition(Arc::clone(metrics))));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("encoded");
+        text
+    }
+
+    #[test]
+    fn counters_gauges_and_labels_have_their_names() {
+        let metrics = Arc::new(Metrics::default());
+        metrics.ingest.frames_received.add(3);
+        metrics.ingest.last_frame_ns.set(1_700_000_000_500_000_000);
+        metrics.redis.delivered.add(4);
+        metrics.redis.up.set(1);
+        metrics.influx.ring_dropped.add(5);
+        metrics.influx.dropped.add(6);
+        let text = exposed(&metrics);
+        for line in [
+            "# HELP tickforge_frames_received WebSocket frames received",
+            "# TYPE tickforge_frames_received counter",
+            "tickforge_frames_received_total 3",
+            "tickforge_received_bytes_total 0",
+            "tickforge_last_frame_timestamp_seconds 1700000000.5",
+            "tickforge_signals_delivered_total{store=\"redis\"} 4",
+            "tickforge_signals_delivered_total{store=\"postgres\"} 0",
+            "tickforge_store_up{store=\"redis\"} 1.0",
+            "tickforge_ticks_dropped_total{store=\"influx\"} 11",
+            "# UNIT tickforge_tick_to_signal_seconds seconds",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_name_is_said_once() {
+        let text = exposed(&Arc::default());
+        let mut names: Vec<_> = text.lines().filter(|l| l.starts_with("# TYPE")).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert!(all > 40, "{all}");
+    }
+
+    #[test]
+    fn buckets_are_cumulative_and_in_seconds() {
+        let metrics = Arc::new(Metrics::default());
+        for ns in [50, 1_500, 1_500, 3_000_000_000, 20_000_000_000] {
+            metrics.engine.tick_to_signal.record(ns);
+        }
+        let text = exposed(&metrics);
+        let of = |le: &str| {
+            let start = format!("tickforge_tick_to_signal_seconds_bucket{{le=\"{le}\"}} ");
+            text.lines()
+                .find_map(|l| l.strip_prefix(&start))
+                .map(str::to_owned)
+        };
+        for (le, count) in [
+            ("1e-7", "1"),
+            ("0.000002", "3"),
+            ("1.0", "3"),
+            ("5.0", "4"),
+            ("+Inf", "5"),
+        ] {
+            assert_eq!(of(le).as_deref(), Some(count), "{le}");
+        }
+        assert!(text.contains("tickforge_tick_to_signal_seconds_count 5\n"));
+    }
+}

@@ -1,0 +1,309 @@
+//! HOT PATH. One side of a book: the window near the touch and the far levels beside it, as one
+//! sorted list.
+//!
+//! **Keys.** A bid's key is its price, an ask's the complement of its price (`!price`, which turns
+//! the order around and fits every `i64`). So on both sides the best level has the greatest key,
+//! and one code serves both.
+//!
+//! **Where the window stands** changes speed, never results: a level is in the window if it has a
+//! slot there, else it is far, and both are looked at for the best level. The window is placed at
+//! the first level of an empty side, with most of its steps below the best level and [`SLOTS`] −
+//! [`HOME`] steps above for the touch to rise into. Afterwards only a change that misses the window
+//! asks whether it stands well, that is whether the best level lies in slots [`LOW`]..[`SLOTS`];
+//! after [`PATIENCE`] misses where it does not, it is placed anew. So a move, which goes through
+//! the window's memory once, is shared by that many changes even where the touch jumps to and fro
+//! between distant prices, and changes that hit the window pay nothing.
+
+use super::Level;
+use super::far::Far;
+use super::window::{SLOTS, Walk, Window};
+use crate::market::event::Side;
+
+/// The slot where the best level stands after a move.
+const HOME: usize = SLOTS * 3 / 4;
+
+/// With the best level below this slot too few steps are left for the levels behind it.
+const LOW: usize = SLOTS / 2;
+
+/// Misses that a badly placed window may cause before it moves.
+const PATIENCE: u32 = 128;
+
+pub(super) struct Ladder {
+    /// Price xor this = key: 0 for bids, −1 for asks.
+    flip: i64,
+    window: Window,
+    far: Far,
+    misses: u32,
+}
+
+impl Ladder {
+    pub(super) fn new(side: Side, tick: i64, keep_text: bool) -> Ladder {
+        let flip = match side {
+            Side::Buy => 0,
+            Side::Sell => -1,
+        };
+        let window = Window::new(tick, -flip, keep_text);
+        Ladder {
+            flip,
+            window,
+            far: Far::new(),
+            misses: 0,
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.window.clear();
+        self.far.clear();
+        self.misses = 0;
+    }
+
+    /// Empties the side and changes its price step.
+    pub(super) fn set_tick(&mut self, tick: i64) {
+        self.clear();
+        self.window.set_tick(tick);
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.window.len() + self.far.len()
+    }
+
+    /// Sets the amount at a price; 0 removes the level.
+    #[inline]
+    pub(super) fn set(&mut self, price: i64, amount: i64, text: u16) {
+        let key = price ^ self.flip;
+        match self.window.slot(key) {
+            Some(slot) => self.window.set(slot, amount, text),
+            None => self.set_far(key, amount, text),
+        }
+    }
+
+    #[inline(never)]
+    fn set_far(&mut self, key: i64, amount: i64, text: u16) {
+        if amount != 0 && self.len() == 0 {
+            self.place(key);
+            if let Some(slot) = self.window.slot(key) {
+                self.window.set(slot, amount, text);
+                return;
+            }
+        }
+        self.far.set(key, amount, text);
+        let Some(best) = self.best().map(|level| level.price ^ self.flip) else {
+            return;
+        };
+        if !self.window.covers(best, LOW) {
+            self.misses += 1;
+            if self.misses >= PATIENCE {
+                self.place(best);
+            }
+        }
+    }
+
+    #[cold]
+    fn place(&mut self, key: i64) {
+        let (window, far) = (&mut self.window, &mut self.far);
+        window.place(key, HOME, |key, amount, text| far.set(key, amount, text));
+        far.take(window.key(0), |key, amount, text| match window.slot(key) {
+            Some(slot) => {
+                window.set(slot, amount, text);
+                true
+            }
+            None => false,
+        });
+        self.misses = 0;
+    }
+
+    #[inline]
+    pub(super) fn best(&self) -> Option<Level> {
+        match (self.window.best(), self.far.best()) {
+            (Some(slot), None) => Some(self.near_level(slot)),
+            (Some(slot), Some(far)) if far < self.window.key(slot) => Some(self.near_level(slot)),
+            (None, None) => None,
+            (_, Some(_)) => Some(self.far_level(self.far.len() - 1).0),
+        }
+    }
+
+    /// Removes the worst levels down to `depth`.
+    #[cold]
+    pub(super) fn cut(&mut self, depth: usize) {
+        let excess = self.len().saturating_sub(depth);
+        let mut far = 0;
+        for _ in 0..excess {
+            match self.window.worst() {
+                Some(slot)
+                    if far == self.far.len() || self.window.key(slot) < self.far.get(far).0 =>
+                {
+                    self.window.set(slot, 0, 0);
+                }
+                _ => far += 1,
+            }
+        }
+        self.far.cut(far);
+    }
+
+    /// Best first.
+    #[inline]
+    pub(super) fn levels(&self) -> Levels<'_> {
+        Levels {
+            ladder: self,
+            near: self.window.walk(),
+            far: self.far.len(),
+            left: self.len(),
+        }
+    }
+
+    #[inline]
+    fn near_level(&self, slot: usize) -> Level {
+        Level {
+            price: self.window.key(slot) ^ self.flip,
+            amount: self.window.amount(slot),
+        }
+    }
+
+    #[inline]
+    fn far_level(&self, i: usize) -> (Level, u16) {
+        let (key, amount, text) = self.far.get(i);
+        (
+            Level {
+                price: key ^ self.flip,
+                amount,
+            },
+            text,
+        )
+    }
+}
+
+/// The levels of a side, best first. Borrows the book and allocates nothing.
+#[derive(Clone)]
+pub struct Levels<'a> {
+    ladder: &'a Ladder,
+    near: Walk,
+    /// Far levels left: those below this index.
+    far: usize,
+    left: usize,
+}
+
+impl Levels<'_> {
+    /// The next level and the digits of its text.
+    #[inline]
+    pub(super) fn next_with_text(&mut self) -> Option<(Level, u16)> {
+        let ladder = self.ladder;
+        self.left = self.left.checked_sub(1)?;
+        if let Some(slot) = self.near.slot(&ladder.window)
+            && (self.far == 0 || ladder.far.get(self.far - 1).0 < ladder.window.key(slot))
+        {
+            self.near.advance();
+            return Some((ladder.near_level(slot), ladder.window.text(slot)));
+        }
+        self.far = self.far.checked_sub(1)?;
+        Some(ladder.far_level(self.far))
+    }
+}
+
+impl Iterator for Levels<'_> {
+    type Item = Level;
+
+    #[inline]
+    fn next(&mut self) -> Option<Level> {
+        self.next_with_text().map(|(level, _)| level)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Levels<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sets `count` levels a step apart, upwards from `from`, each with its price as its amount.
+    fn fill(ladder: &mut Ladder, from: i64, count: i64) {
+        for price in from..from + count {
+            ladder.set(price, price, 0);
+        }
+    }
+
+    #[track_caller]
+    fn check(ladder: &Ladder, expected: impl Iterator<Item = i64>) {
+        let prices: Vec<i64> = ladder.levels().map(|level| level.price).collect();
+        assert_eq!(prices, expected.collect::<Vec<_>>());
+        assert!(ladder.levels().all(|level| level.amount == level.price));
+        assert_eq!(ladder.best(), ladder.levels().next());
+        assert_eq!(ladder.len(), prices.len());
+    }
+
+    #[test]
+    fn the_window_follows_the_touch_in_both_directions() {
+        for side in [Side::Buy, Side::Sell] {
+            let mut ladder = Ladder::new(side, 1, false);
+            fill(&mut ladder, 100_000, 20_000);
+            match side {
+                Side::Buy => check(&ladder, (100_000..120_000).rev()),
+                Side::Sell => check(&ladder, 100_000..120_000),
+            }
+            assert!(
+                ladder.window.len() > LOW,
+                "most of the window is used: {}",
+                ladder.window.len()
+            );
+            // The touch walks away: the best levels go, one by one, while the worst one changes.
+            let (step, worst) = match side {
+                Side::Buy => (-1, 100_000),
+                Side::Sell => (1, 119_999),
+            };
+            for _ in 0..15_000 {
+                let best = ladder.best().expect("a level").price;
+                ladder.set(best, 0, 0);
+                ladder.set(worst, worst, 0);
+                let next = best + step;
+                assert_eq!(
+                    ladder.best(),
+                    Some(Level {
+                        price: next,
+                        amount: next
+                    })
+                );
+            }
+            assert_eq!(ladder.len(), 5_000);
+            assert!(
+                ladder.window.len() > LOW,
+                "it came along: {}",
+                ladder.window.len()
+            );
+        }
+    }
+
+    #[test]
+    fn a_lone_level_far_off_does_not_drag_the_window_along() {
+        let mut ladder = Ladder::new(Side::Buy, 1, false);
+        fill(&mut ladder, 100_000, 1_000);
+        let before = ladder.window.len();
+        for _ in 0..PATIENCE / 2 - 1 {
+            ladder.set(500_000, 500_000, 0);
+            assert_eq!(ladder.best().map(|level| level.price), Some(500_000));
+            ladder.set(500_000, 0, 0);
+        }
+        assert_eq!(ladder.window.len(), before);
+        check(&ladder, (100_000..101_000).rev());
+    }
+
+    #[test]
+    fn cutting_takes_the_worst_of_both_kinds() {
+        for side in [Side::Buy, Side::Sell] {
+            let mut ladder = Ladder::new(side, 10, false);
+            let prices = [1000, 1003, 1010, 1015, 1020, 500_000, -500_000];
+            for price in prices {
+                ladder.set(price, price, 0);
+            }
+            let mut expected = prices.to_vec();
+            expected.sort_unstable_by_key(|price| if side == Side::Buy { -price } else { *price });
+            for depth in (0..=prices.len()).rev() {
+                ladder.cut(depth);
+                check(&ladder, expected[..depth].iter().copied());
+            }
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! HOT PATH. The levels of one side near the touch: an array with a slot for each price step.
+//!
+//! Works on keys, not prices: the better the level, the greater its key (see
+//! [`Ladder`](super::ladder::Ladder)). Which slots hold a level is kept in a bitmap of 64 words
+//! with one word above that says which of those are not zero, so the best level is two bit scans
+//! away and a change has no branch that depends on the market. Knows nothing of the levels outside
+//! of it and does not decide where it stands.
+
+/// Price steps in the window.
+pub(super) const SLOTS: usize = 4096;
+
+const WORDS: usize = SLOTS / 64;
+
+/// From here on a window would not fit an `i64`, nor the reciprocal be exact. No market has such a
+/// step.
+const TICK_LIMIT: i64 = 1 << 51;
+
+pub(super) struct Window {
+    /// Key of slot 0; on the price grid.
+    base: i64,
+    /// Steps times tick; 0 while the window stands nowhere.
+    span: u64,
+    tick: u64,
+    /// ⌈2^63 / tick⌉. For a whole number of ticks inside the window the product is off by less than
+    /// `tick / 2^51` < 1, so its integer part is the slot.
+    reciprocal: u64,
+    /// What to add to a key on the grid to get a multiple of the tick: 0 for bids, 1 for asks.
+    phase: i64,
+    len: usize,
+    summary: u64,
+    words: [u64; WORDS],
+    /// 0 = no level.
+    amounts: Box<[i64; SLOTS]>,
+    /// Empty unless texts are kept.
+    texts: Box<[u16]>,
+}
+
+impl Window {
+    pub(super) fn new(tick: i64, phase: i64, keep_text: bool) -> Window {
+        // On the heap from the start: 32 KiB do not belong on a stack.
+        let amounts = vec![0; SLOTS].into_boxed_slice();
+        let mut window = Window {
+            base: 0,
+            span: 0,
+            tick: 1,
+            reciprocal: 1 << 63,
+            phase,
+            len: 0,
+            summary: 0,
+            words: [0; WORDS],
+            amounts: amounts.try_into().expect("SLOTS amounts"),
+            texts: vec![0; if keep_text { SLOTS } else { 0 }].into_boxed_slice(),
+        };
+        window.set_tick(tick);
+        window
+    }
+
+    /// Empties the window and changes its step. A step that makes no sense becomes 1: levels are
+    /// then found more slowly, never wrongly.
+    pub(super) fn set_tick(&mut self, tick: i64) {
+        self.clear();
+        self.tick = if (1..TICK_LIMIT).contains(&tick) {
+            tick as u64
+        } else {
+            1
+        };
+        self.reciprocal = (1u64 << 63).div_ceil(self.tick);
+    }
+
+    /// Empties the window; it stands nowhere until it is moved.
+    pub(super) fn clear(&mut self) {
+        if self.len > 0 {
+            self.amounts.fill(0);
+            self.words = [0; WORDS];
+            self.summary = 0;
+            self.len = 0;
+        }
+        self.span = 0;
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The slot of a key; `None` outside the window and off the grid.
+    #[inline]
+    pub(super) fn slot(&self, key: i64) -> Option<usize> {
+        // A key below the base gives a negative offset, which is huge as a `u64`.
+        let offset = key.checked_sub(self.base)? as u64;
+        if offset >= self.span {
+            return None;
+        }
+        let slot = ((u128::from(offset) * u128::from(self.reciprocal)) >> 63) as u64;
+        (slot * self.tick == offset).then_some(slot as usize)
+    }
+
+    #[inline]
+    pub(super) fn key(&self, slot: usize) -> i64 {
+        self.base + (slot as u64 * self.tick) as i64
+    }
+
+    #[inline]
+    pub(super) fn amount(&self, slot: usize) -> i64 {
+        self.amounts[slot % SLOTS]
+    }
+
+    #[inline]
+    pub(super) fn text(&self, slot: usize) -> u16 {
+        self.texts.get(slot).copied().unwrap_or(0)
+    }
+
+    /// Sets the amount of a slot; 0 removes the level.
+    #[inline]
+    pub(super) fn set(&mut self, slot: usize, amount: i64, text: u16) {
+        let slot = slot % SLOTS;
+        let was = std::mem::replace(&mut self.amounts[slot], amount);
+        let (word, present) = (slot / 64, u64::from(amount != 0));
+        let bits = self.words[word] & !(1 << (slot % 64)) | present << (slot % 64);
+        self.words[word] = bits;
+        self.summary = self.summary & !(1 << word) | u64::from(bits != 0) << word;
+        self.len = self.len + usize::from(amount != 0) - usize::from(was != 0);
+        if let Some(kept) = self.texts.get_mut(slot) {
+            *kept = text;
+        }
+    }
+
+    #[inline]
+    pub(super) fn best(&self) -> Option<usize> {
+        let word = self.summary.checked_ilog2()? as usize;
+        Some(word * 64 + self.words[word].checked_ilog2()? as usize)
+    }
+
+    #[inline]
+    pub(super) fn worst(&self) -> Option<usize> {
+        if self.summary == 0 {
+            return None;
+        }
+        let word = self.summary.trailing_zeros() as usize;
+        Some(word * 64 + self.words[word].trailing_zeros() as usize)
+    }
+
+    /// Whether `key` lies at or above slot `low` and not above the window; the grid does not
+    /// matter.
+    pub(super) fn covers(&self, key: i64, low: usize) -> bool {
+        key.checked_sub(self.base)
+            .is_some_and(|offset| (low as u64 * self.tick..self.span).contains(&(offset as u64)))
+    }
+
+    /// Moves the window so that `key`, or the step of the grid below it, is at slot `home`. What no
+    /// longer fits is handed to `leave` (key, amount, text), ascending; the caller brings in the
+    /// levels that the window now covers.
+    pub(super) fn place(&mut self, key: i64, home: usize, leave: impl FnMut(i64, i64, u16)) {
+        // Wide arithmetic: prices may be anything an i64 holds.
+        let (tick, phase) = (i128::from(self.tick), i128::from(self.phase));
+        let lowest = -(-(i128::from(i64::MIN) + phase)).div_euclid(tick);
+        let step = (i128::from(key) + phase).div_euclid(tick) - home as i128;
+        let base = step.max(lowest) * tick - phase;
+        if self.len > 0 {
+            let limit = SLOTS as i128;
+            let steps = ((base - i128::from(self.base)) / tick).clamp(-limit, limit);
+            self.shift(steps as isize, leave);
+        }
+        self.base = base as i64;
+        self.span = self.tick * SLOTS as u64;
+    }
+
+    /// Moves the contents down by `steps` slots (up where negative).
+    fn shift(&mut self, steps: isize, mut leave: impl FnMut(i64, i64, u16)) {
+        let by = steps.unsigned_abs();
+        let (gone, kept, to, fresh) = if steps > 0 {
+            (0..by, by..SLOTS, 0, SLOTS - by..SLOTS)
+        } else {
+            (SLOTS - by..SLOTS, 0..SLOTS - by, by, 0..by)
+        };
+        for slot in gone {
+            if self.amounts[slot] != 0 {
+                leave(self.key(slot), self.amounts[slot], self.text(slot));
+            }
+        }
+        self.amounts.copy_within(kept.clone(), to);
+        self.amounts[fresh].fill(0);
+        if !self.texts.is_empty() {
+            self.texts.copy_within(kept, to);
+        }
+        self.recount();
+    }
+
+    fn recount(&mut self) {
+        (self.len, self.summary) = (0, 0);
+        for (i, amounts) in self.amounts.chunks_exact(64).enumerate() {
+            let bits = amounts
+                .iter()
+                .rev()
+                .fold(0, |bits, &a| bits << 1 | u64::from(a != 0));
+            self.words[i] = bits;
+            self.len += bits.count_ones() as usize;
+            self.summary |= u64::from(bits != 0) << i;
+        }
+    }
+
+    /// A walk over the levels, best first.
+    #[inline]
+    pub(super) fn walk(&self) -> Walk {
+        Walk {
+            summary: self.summary,
+            word: 0,
+            bits: 0,
+        }
+    }
+}
+
+/// Where a walk over a window's levels stands.
+#[derive(Clone)]
+pub(super) struct Walk {
+    /// The words not yet begun.
+    summary: u64,
+    word: usize,
+    /// What is left of the present word.
+    bits: u64,
+}
+
+impl Walk {
+    /// The slot the walk stands at.
+    #[inline]
+    pub(super) fn slot(&mut self, window: &Window) -> Option<usize> {
+        if self.bits == 0 {
+            self.word = self.summary.checked_ilog2()? as usize;
+            self.summary ^= 1 << self.word;
+            self.bits = window.words[self.word];
+        }
+        Some(self.word * 64 + self.bits.checked_ilog2()? as usize)
+    }
+
+    /// Goes on to the next worse slot.
+    #[inline]
+    pub(super) fn advance(&mut self) {
+        let top = self.bits.checked_ilog2().unwrap_or(0);
+        self.bits &= !(1 << top);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_slot_is_found_and_nothing_between_them() {
+        for tick in [1, 2, 3, 7, 10, 25, 1_000_000, 2_500_000_001, TICK_LIMIT - 1] {
+            for phase in [0, 1] {
+                let mut window = Window::new(tick, phase, false);
+                assert_eq!(window.slot(0), None, "stands nowhere yet");
+                window.place(-phase, 100, |_, _, _| panic!("it is empty"));
+                for slot in [0, 1, 2, 99, 100, 101, 2047, 2048, 4094, 4095] {
+                    let key = window.key(slot);
+                    assert_eq!(
+                        (key + phase) % tick,
+                        0,
+                        "{tick}: slot {slot} is on the grid"
+                    );
+                    assert_eq!(window.slot(key), Some(slot), "{tick}: slot {slot}");
+                    for off in [1, tick / 2, tick - 1] {
+                        let found = window.slot(key + off);
+                        assert!(
+                            found.is_none() || tick == 1,
+                            "{tick}: {off} past slot {slot}"
+                        );
+                    }
+                }
+                assert_eq!(window.slot(window.key(0) - tick), None);
+                assert_eq!(window.slot(window.key(4095) + tick), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_that_makes_no_sense_becomes_one() {
+        for tick in [0, -5, i64::MIN, i64::MAX, TICK_LIMIT] {
+            assert_eq!(Window::new(tick, 0, false).tick, 1);
+        }
+    }
+
+    #[test]
+    fn the_window_can_stand_at_both_ends_of_the_numbers() {
+        for tick in [1, 3, 1_000_000, TICK_LIMIT - 1] {
+            for phase in [0, 1] {
+                for key in [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX] {
+                    let mut window = Window::new(tick, phase, false);
+                    window.place(key, 3072, |_, _, _| panic!("it is empty"));
+                    let [base, phase, tick, key] = [window.base, phase, tick, key].map(i128::from);
+                    assert_eq!((base + phase).rem_euclid(tick), 0, "on the grid");
+                    // Below the lowest step of all there is nowhere to stand.
+                    assert!((-tick..3073 * tick).contains(&(key - base)), "{tick} {key}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_falls_out_of_a_moving_window_is_handed_over() {
+        for (to, gone) in [
+            (5000, vec![]),
+            (5001, vec![1928]),
+            (4900, vec![6000]),
+            (3000, vec![5000, 6000]),
+            (99_999, vec![1928, 5000, 6000]),
+        ] {
+            let mut window = Window::new(1, 0, true);
+            window.place(5000, 3072, |_, _, _| panic!("it is empty"));
+            for key in [1928, 5000, 6000] {
+                let slot = window.slot(key).expect("inside");
+                window.set(slot, key * 10, 7);
+            }
+            let mut left = Vec::new();
+            window.place(to, 3072, |key, amount, text| left.push((key, amount, text)));
+            let expected: Vec<_> = gone.iter().map(|&key| (key, key * 10, 7)).collect();
+            assert_eq!(left, expected, "to {to}");
+            let mut walk = window.walk();
+            let mut seen = Vec::new();
+            while let Some(slot) = walk.slot(&window) {
+                walk.advance();
+                assert_eq!(
+                    (window.amount(slot), window.text(slot)),
+                    (window.key(slot) * 10, 7)
+                );
+                seen.push(window.key(slot));
+            }
+            let stayed = [6000, 5000, 1928]
+                .into_iter()
+                .filter(|key| !gone.contains(key));
+            assert_eq!(seen, stayed.collect::<Vec<_>>(), "to {to}");
+            assert_eq!(seen.len(), window.len());
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What is traded where: an instrument is an exchange's symbol with its unified name and its steps.
+
+use super::decimal::{self, Scale};
+use rust_decimal::Decimal;
+use std::sync::{Arc, RwLock};
+
+/// Index into the process's [`Registry`]. Never stored, never sent: ids differ from run to run.
+pub type InstrumentId = u32;
+
+/// What tells markets of one exchange apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Market {
+    Spot,
+    Linear,
+    Inverse,
+    Option,
+}
+
+impl Market {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Market::Spot => "spot",
+            Market::Linear => "linear",
+            Market::Inverse => "inverse",
+            Market::Option => "option",
+        }
+    }
+}
+
+/// One tradable thing on one exchange, as the exchange's own list has it.
+#[derive(Clone, Debug)]
+pub struct Instrument {
+    pub exchange: &'static str,
+    /// The symbol as the exchange writes it in its stream (`BTCUSDT`, `BTC-USD`, `BTC/USD`).
+    pub native: String,
+    /// `BASE/QUOTE`.
+    pub symbol: String,
+    pub base: String,
+    pub quote: String,
+    pub market: Market,
+    /// Smallest price step; 0 where the list does not say.
+    pub tick_size: Decimal,
+    /// Smallest step of the amount of base; 0 where the list does not say.
+    pub amount_step: Decimal,
+    /// Smallest and largest order, amount of base.
+    pub min_amount: Decimal,
+    pub max_amount: Option<Decimal>,
+    pub active: bool,
+    /// The exchange's stamps are multiples of this, ns (Binance: 1_000_000). Ids spread within it.
+    pub stamp_resolution_ns: u32,
+    /// Levels per side that the stream keeps; 0 = all. (Kraken cuts, without saying, what falls
+    /// out.)
+    pub book_depth: u16,
+    /// Whether the engine must keep the digits of each level's text for a checksum.
+    pub checksum: bool,
+}
+
+impl Instrument {
+    /// The listed precision or 8 decimals, whichever is finer (real books hold finer values than
+    /// listed).
+    pub fn price_scale(&self) -> Scale {
+        (self.tick_size.normalize().scale() as Scale).clamp(8, decimal::MAX_SCALE)
+    }
+
+    /// As [`Instrument::price_scale`], for amounts.
+    pub fn amount_scale(&self) -> Scale {
+        (self.amount_step.normalize().scale() as Scale).clamp(8, decimal::MAX_SCALE)
+    }
+
+    /// The price step as an integer at `scale`; at least 1.
+    pub fn tick(&self, scale: Scale) -> i64 {
+        decimal::from_decimal(self.tick_size, scale)
+            .unwrap_or(1)
+            .max(1)
+    }
+}
+
+/// All instruments of the process, appended as exchanges list them. Read on the cold path only.
+#[derive(Debug, Default)]
+pub struct Registry {
+    all: RwLock<Vec<Arc<Instrument>>>,
+}
+
+impl Registry {
+    pub fn add(&self, instrument: Instrument) -> InstrumentId {
+        let mut all = self.all.write().unwrap_or_else(|e| e.into_inner());
+        all.push(Arc::new(instrument));
+        (all.len() - 1) as InstrumentId
+    }
+
+    /// Panics on an id that this registry did not give: that is our bug, not the world's.
+    pub fn get(&self, id: InstrumentId) -> Arc<Instrument> {
+        let all = self.all.read().unwrap_or_else(|e| e.into_inner());
+        Arc::clone(&all[id as usize])
+    }
+
+    pub fn all(&self) -> Vec<Arc<Instrument>> {
+        self.all.read().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+}

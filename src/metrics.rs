@@ -1,0 +1,276 @@
+//! Counters and latency histograms: written by one thread each, read by anyone.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A counter with one writer: a load and a store, no locked instruction.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed) + n, Relaxed);
+    }
+    #[inline]
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Sub-buckets of each power of two: values are kept to within 1/32.
+const SUB: usize = 32;
+const BUCKETS: usize = SUB * 60;
+
+/// A histogram of durations in ns with one writer, exact to 3%, of fixed size (log-linear, as
+/// HdrHistogram).
+pub struct Histogram {
+    counts: Box<[AtomicU64]>,
+    sum: Counter,
+    max: Counter,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Histogram {
+            counts: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
+            sum: Counter::default(),
+            max: Counter::default(),
+        }
+    }
+}
+
+impl Histogram {
+    /// Records a duration, ns; a negative one (clocks that disagree) counts as 0.
+    #[inline]
+    pub fn record(&self, ns: i64) {
+        self.record_many(ns, 1);
+    }
+
+    #[inline]
+    pub fn record_many(&self, ns: i64, n: u64) {
+        let v = ns.max(0) as u64;
+        let bucket = &self.counts[bucket(v)];
+        bucket.store(bucket.load(Relaxed) + n, Relaxed);
+        self.sum.add(v * n);
+        if v > self.max.get() {
+            self.max.set(v);
+        }
+    }
+
+    pub fn count(&self) -> u64 {
+        self.counts.iter().map(|c| c.load(Relaxed)).sum()
+    }
+
+    pub fn sum_ns(&self) -> u64 {
+        self.sum.get()
+    }
+
+    pub fn max_ns(&self) -> u64 {
+        self.max.get()
+    }
+
+    /// The value below which `share` of the recorded ones lie, ns; 0 where nothing was recorded.
+    pub fn quantile(&self, share: f64) -> u64 {
+        let total = self.count();
+        if total == 0 {
+            return 0;
+        }
+        let rank = ((total as f64 * share).ceil() as u64).clamp(1, total);
+        let mut seen = 0;
+        for (i, c) in self.counts.iter().enumerate() {
+            seen += c.load(Relaxed);
+            if seen >= rank {
+                return upper_bound(i).min(self.max_ns());
+            }
+        }
+        self.max_ns()
+    }
+
+    /// Recorded values at or below `ns`, for cumulative buckets.
+    pub fn count_up_to(&self, ns: u64) -> u64 {
+        self.counts[..=bucket(ns)]
+            .iter()
+            .map(|c| c.load(Relaxed))
+            .sum()
+    }
+}
+
+#[inline]
+fn bucket(v: u64) -> usize {
+    if v < SUB as u64 {
+        return v as usize;
+    }
+    let log = 63 - v.leading_zeros() as usize; // at least 5
+    let sub = (v >> (log - 5)) as usize & (SUB - 1);
+    ((log - 4) * SUB + sub).min(BUCKETS - 1)
+}
+
+/// The largest value of bucket `i`.
+fn upper_bound(i: usize) -> u64 {
+    if i < SUB {
+        return i as u64;
+    }
+    let log = i / SUB + 4;
+    let sub = (i % SUB) as u64;
+    ((SUB as u64 + sub + 1) << (log - 5)) - 1
+}
+
+/// What the ingest thread counts. The books balance: received = decoded + control + rejected
+/// frames; decoded = duplicate + delivered + dropped events.
+#[derive(Debug, Default)]
+pub struct IngestMetrics {
+    pub frames_received: Counter,
+    pub frames_decoded: Counter,
+    pub frames_control: Counter,
+    pub frames_rejected: Counter,
+    pub bytes_received: Counter,
+    pub events_decoded: Counter,
+    pub events_duplicate: Counter,
+    pub events_delivered: Counter,
+    pub events_dropped: Counter,
+    pub decode_cursor: Counter,
+    pub decode_simd_json: Counter,
+    pub reconnects: Counter,
+    pub resyncs: Counter,
+    pub gaps: Counter,
+    pub inexact: Counter,
+    /// Times the ring into the engine was full and reading stopped.
+    pub ring_full: Counter,
+    /// Requests that the exchange refused (an unknown symbol).
+    pub refused: Counter,
+    /// Newest frame, ns since the epoch.
+    pub last_frame_ns: Counter,
+    pub connections_up: Counter,
+    /// Connections that should be up.
+    pub connections_wanted: Counter,
+}
+
+/// What the engine thread counts.
+#[derive(Default)]
+pub struct EngineMetrics {
+    pub events: Counter,
+    pub trades: Counter,
+    pub quotes: Counter,
+    pub book_updates: Counter,
+    pub signals: Counter,
+    /// Signals not published because their book was stale.
+    pub signals_suppressed: Counter,
+    pub strategies_stopped: Counter,
+    pub checksums_ok: Counter,
+    pub checksums_failed: Counter,
+    pub books_synced: Counter,
+    pub books_stale: Counter,
+    pub last_event_ns: Counter,
+    /// Times the engine waited for a full signal ring.
+    pub signal_ring_full: Counter,
+    pub recv_to_decoded: Histogram,
+    pub ring: Histogram,
+    pub decide: Histogram,
+    pub tick_to_signal: Histogram,
+}
+
+/// What one tick store counts: offered = stored + spooled + dropped + expired.
+#[derive(Debug, Default)]
+pub struct TickMetrics {
+    /// Handed to its ring, or dropped because the ring was full (engine thread).
+    pub offered: Counter,
+    /// Dropped because the ring was full (engine thread).
+    pub ring_dropped: Counter,
+    pub stored: Counter,
+    /// Waiting to be stored: in the ring, in memory or on disk.
+    pub spooled: Counter,
+    /// Dropped by the publisher because its bounded queue was full, or refused by the store.
+    pub dropped: Counter,
+    /// Older than the store keeps.
+    pub expired: Counter,
+    pub retries: Counter,
+}
+
+/// What the journal and one store of signals count.
+#[derive(Default)]
+pub struct SignalMetrics {
+    pub delivered: Counter,
+    pub retries: Counter,
+    pub refused: Counter,
+    /// 1 while the store answers.
+    pub up: Counter,
+    /// Journalled signals that this store has not taken yet.
+    pub lag: Counter,
+    pub rewinds: Counter,
+}
+
+#[derive(Default)]
+pub struct JournalMetrics {
+    pub appended: Counter,
+    /// Refused because the journal is full of undelivered signals, or the disk is.
+    pub refused: Counter,
+    /// Bytes cut off as a torn tail at start.
+    pub torn_bytes: Counter,
+    pub bytes: Counter,
+    pub signal_to_sent: Histogram,
+}
+
+/// A book at a glance, for the screen: refreshed by the engine thread ten times a second.
+#[derive(Debug, Default)]
+pub struct BookGauge {
+    /// The instrument's id + 1; 0 = unused.
+    pub instrument: Counter,
+    /// Best prices, integers at `price_scale`; 0 where a side is empty.
+    pub bid: Counter,
+    pub ask: Counter,
+    pub price_scale: Counter,
+    pub bids: Counter,
+    pub asks: Counter,
+    /// 1 where the book is right.
+    pub synced: Counter,
+}
+
+/// Books that are shown at a glance: the first ones listed.
+pub const BOOK_GAUGES: usize = 32;
+
+/// Everything, shared by all threads.
+#[derive(Default)]
+pub struct Metrics {
+    pub ingest: IngestMetrics,
+    pub engine: EngineMetrics,
+    pub journal: JournalMetrics,
+    pub postgres: SignalMetrics,
+    pub redis: SignalMetrics,
+    pub influx: TickMetrics,
+    pub parquet: TickMetrics,
+    pub market_updates: TickMetrics,
+    pub books: [BookGauge; BOOK_GAUGES],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_within_three_percent() {
+        let h = Histogram::default();
+        (1..=100_000).for_each(|v| h.record(v));
+        for (share, exact) in [(0.5, 50_000.0), (0.99, 99_000.0), (0.999, 99_900.0)] {
+            let q = h.quantile(share) as f64;
+            assert!((q / exact - 1.0).abs() < 0.035, "{share}: {q}");
+        }
+        assert_eq!(h.max_ns(), 100_000);
+        assert_eq!(h.count(), 100_000);
+        h.record(-5);
+        h.record(i64::MAX);
+        assert_eq!(h.count(), 100_002);
+    }
+
+    #[test]
+    fn every_value_falls_into_its_bucket() {
+        for v in (0..5_000).chain([1 << 20, (1 << 40) + 7, (1 << 50) - 1]) {
+            let i = bucket(v);
+            assert!(v <= upper_bound(i), "{v}");
+            assert!(i == 0 || v > upper_bound(i - 1), "{v}");
+        }
+    }
+}

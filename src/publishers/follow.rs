@@ -1,0 +1,402 @@
+//! How does every store get every signal? [`follow`] reads the journal from the store's own cursor
+//! and drives its [`SignalSink`]: batches, time limits, retries, quarantine, rewinds, and the
+//! position that lets the journal delete. One task for each store on the publishers' runtime; none
+//! waits for another.
+//!
+//! At least once, in order: the cursor moves when the store has said yes. What it says yes to twice
+//! (a timed-out call, a restart, a rewind) its sink makes harmless by the signals' ids.
+
+use crate::metrics::{Metrics, SignalMetrics};
+use crate::publishers::journal::{Cursor, Reader};
+use crate::publishers::{Entry, SignalSink, SinkError};
+use anyhow::Context;
+use std::future::Future;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+const IDLE_EVERY: Duration = Duration::from_secs(1);
+/// Between two lines about a store that stays away.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// What a store's task works with.
+pub struct FollowContext {
+    /// The journal's folder, already opened by the writer (which puts the cursors in order).
+    pub journal: PathBuf,
+    /// Where refused signals go: `NAME.jsonl` in it.
+    pub quarantine: PathBuf,
+    /// The journal's end. It closes when nothing more will come.
+    pub published: watch::Receiver<u64>,
+    pub metrics: Arc<Metrics>,
+    /// Which of the metrics are this store's.
+    pub of: fn(&Metrics) -> &SignalMetrics,
+    /// Signals in one call.
+    pub batch: usize,
+    /// A call that takes longer is dropped in the middle and tried again, so the sink must not rely
+    /// on a call being polled to its end.
+    pub timeout: Duration,
+    /// What this store has taken, for the journal. Begin it with 0.
+    pub taken: Arc<AtomicU64>,
+}
+
+/// Delivers until the journal has closed and all is delivered, or the deadline in `stop` is over;
+/// what is left then is delivered at the next start. Returns how many were left.
+pub async fn follow<S: SignalSink>(
+    sink: S,
+    context: FollowContext,
+    mut stop: watch::Receiver<Option<Instant>>,
+) -> anyhow::Result<u64> {
+    let mut follower = Follower::new(sink, context)?;
+    loop {
+        let deadline = *stop.borrow_and_update();
+        if deadline.is_some_and(|d| Instant::now() >= d) || follower.finished() {
+            break;
+        }
+        let outcome = follower.step(deadline).await;
+        let wait = follower.settle(outcome);
+        if let Some(wait) = wait {
+            follower.rest(wait, deadline, &mut stop).await;
+        }
+    }
+    Ok(follower.finish())
+}
+
+/// What one step came to.
+enum Outcome {
+    /// Nothing to do until something is published or the next keep-alive is due.
+    Caught,
+    /// The store took the pending entries.
+    Delivered,
+    /// The store answered its keep-alive.
+    Alive,
+    Failed(SinkError),
+}
+
+/// How long to rest before the next step.
+enum Wait {
+    /// Until then, or until something is published.
+    Published(Duration),
+    /// After a failure: publishing does not end it.
+    Backoff(Duration),
+}
+
+struct Follower<S> {
+    sink: S,
+    name: &'static str,
+    context: FollowContext,
+    reader: Reader,
+    cursor: Cursor,
+    pending: Vec<Entry>,
+    /// The last number that was read out of the journal into `pending`.
+    read_seq: u64,
+    /// What the reader has already reported as lost.
+    reported: u64,
+    next_idle: Instant,
+    trouble: Option<Trouble>,
+    backoff: Duration,
+    /// A rewind was made and nothing has been delivered since.
+    rewound: bool,
+}
+
+/// A store that does not answer.
+struct Trouble {
+    since: Instant,
+    complained: Instant,
+}
+
+impl<S: SignalSink> Follower<S> {
+    fn new(sink: S, context: FollowContext) -> anyhow::Result<Self> {
+        let name = sink.name();
+        let cursor = Cursor::open(&context.journal, name)
+            .with_context(|| format!("cursor of {name} in {}", context.journal.display()))?;
+        let seq = cursor.seq();
+        context.taken.store(seq, Ordering::Relaxed);
+        Ok(Follower {
+            sink,
+            name,
+            reader: Reader::open(&context.journal, seq + 1),
+            cursor,
+            context,
+            pending: Vec::new(),
+            read_seq: seq,
+            reported: 0,
+            next_idle: Instant::now(),
+            trouble: None,
+            backoff: BACKOFF_MIN,
+            rewound: false,
+        })
+    }
+
+    fn metrics(&self) -> &SignalMetrics {
+        (self.context.of)(&self.context.metrics)
+    }
+
+    fn end(&self) -> u64 {
+        *self.context.published.borrow()
+    }
+
+    fn lag(&self) -> u64 {
+        self.end().saturating_sub(self.cursor.seq())
+    }
+
+    /// Nothing more will come and all that came is delivered.
+    fn finished(&self) -> bool {
+        self.context.published.has_changed().is_err() && self.pending.is_empty() && self.lag() == 0
+    }
+
+    async fn step(&mut self, deadline: Option<Instant>) -> Outcome {
+        if let Err(e) = self.fill() {
+            let place = self.context.journal.display();
+            let text = format!("journal at {place}: {e}; are the disk and its permissions right?");
+            return Outcome::Failed(SinkError::Retry(text));
+        }
+        let idle = Instant::now() >= self.next_idle;
+        let limit = deadline.map_or(self.context.timeout, |d| {
+            self.context
+                .timeout
+                .min(d.saturating_duration_since(Instant::now()))
+        });
+        if idle && (self.pending.is_empty() || self.trouble.is_none()) {
+            self.next_idle = Instant::now() + IDLE_EVERY;
+            return match within(limit, self.sink.idle()).await {
+                Ok(()) => Outcome::Alive,
+                Err(SinkError::Refused { reason, .. }) => Outcome::Failed(SinkError::Retry(reason)),
+                Err(error) => Outcome::Failed(error),
+            };
+        }
+        if self.pending.is_empty() {
+            return Outcome::Caught;
+        }
+        match within(limit, self.sink.deliver(&self.pending)).await {
+            Ok(()) => Outcome::Delivered,
+            Err(error) => Outcome::Failed(error),
+        }
+    }
+
+    /// Reads signals until a batch is pending or the journal's end is reached. The journal is read
+    /// here, on the runtime's thread: it was written moments ago and stands in memory.
+    fn fill(&mut self) -> io::Result<()> {
+        let end = self.end();
+        while self.pending.len() < self.context.batch.max(1) {
+            let Some(record) = self.reader.next(end)? else {
+                break;
+            };
+            let seq = record.seq;
+            match serde_json::from_slice(record.payload) {
+                Ok(record) => self.pending.push(Entry { seq, record }),
+                Err(e) => {
+                    let text = String::from_utf8_lossy(record.payload).into_owned();
+                    let reason = format!("no signal of this version: {e}");
+                    if let Err(e) = self.quarantine(seq, &reason, text.into()) {
+                        self.reader = Reader::open(&self.context.journal, seq);
+                        return Err(e);
+                    }
+                }
+            }
+            self.read_seq = seq;
+        }
+        let lost = self.reader.skipped() + self.reader.damaged();
+        if lost > self.reported {
+            tracing::warn!(
+                store = self.name,
+                deleted = self.reader.skipped(),
+                damaged = self.reader.damaged(),
+                before = self.reader.next_seq(),
+                "signals that the journal no longer has were passed over"
+            );
+            self.reported = lost;
+        }
+        if self.pending.is_empty() {
+            self.advance(self.read_seq.max(self.reader.next_seq() - 1));
+        }
+        Ok(())
+    }
+
+    /// Draws the consequences of a step.
+    fn settle(&mut self, outcome: Outcome) -> Option<Wait> {
+        match outcome {
+            Outcome::Caught => {
+                self.save();
+                return Some(Wait::Published(
+                    self.next_idle.saturating_duration_since(Instant::now()),
+                ));
+            }
+            Outcome::Delivered => {
+                self.metrics().delivered.add(self.pending.len() as u64);
+                self.pending.clear();
+                self.rewound = false;
+                self.advance(self.read_seq);
+                self.save();
+                self.answered();
+            }
+            Outcome::Alive => {
+                self.rewound = false;
+                self.metrics().lag.set(self.lag());
+                self.answered();
+            }
+            Outcome::Failed(SinkError::Refused { index, reason }) if index < self.pending.len() => {
+                let Entry { seq, record } = &self.pending[index];
+                let signal = serde_json::to_value(record).unwrap_or_default();
+                if let Err(e) = self.quarantine(*seq, &reason, signal) {
+                    return Some(
+                        self.failed(&format!("{reason}; and quarantining it failed: {e}")),
+                    );
+                }
+                self.pending.remove(index);
+                self.answered();
+                if self.pending.is_empty() {
+                    self.advance(self.read_seq);
+                }
+            }
+            Outcome::Failed(SinkError::Emptied) if !self.rewound => self.rewind(),
+            Outcome::Failed(error) => return Some(self.failed(&error.to_string())),
+        }
+        None
+    }
+
+    fn advance(&mut self, seq: u64) {
+        self.cursor.set(seq);
+        self.context.taken.store(seq, Ordering::Relaxed);
+        self.metrics().lag.set(self.lag());
+    }
+
+    fn save(&mut self) {
+        if let Err(error) = self.cursor.save_if_due() {
+            // Being behind is harmless; the next write is tried in its turn.
+            tracing::debug!(store = self.name, %error, "the cursor was not written");
+        }
+    }
+
+    /// The store has lost what it had: begin again with the oldest signal that is kept.
+    fn rewind(&mut self) {
+        tracing::warn!(
+            store = self.name,
+            "the store came back empty: delivering again from the oldest"
+        );
+        self.metrics().rewinds.add(1);
+        self.rewound = true;
+        self.pending.clear();
+        self.reader = Reader::open(&self.context.journal, 1);
+        (self.read_seq, self.reported) = (0, 0);
+        self.advance(0);
+    }
+
+    fn answered(&mut self) {
+        self.metrics().up.set(1);
+        self.backoff = BACKOFF_MIN;
+        if let Some(trouble) = self.trouble.take() {
+            tracing::info!(
+                store = self.name,
+                away_s = trouble.since.elapsed().as_secs_f32(),
+                waiting = self.lag(),
+                "the store answers again"
+            );
+        }
+    }
+
+    fn failed(&mut self, reason: &str) -> Wait {
+        self.metrics().up.set(0);
+        self.metrics().retries.add(1);
+        self.metrics().lag.set(self.lag());
+        let now = Instant::now();
+        let due = self
+            .trouble
+            .as_ref()
+            .is_none_or(|t| now - t.complained >= COMPLAIN_EVERY);
+        let since = self.trouble.as_ref().map_or(now, |t| t.since);
+        let complained = match &self.trouble {
+            Some(trouble) if !due => trouble.complained,
+            _ => {
+                tracing::warn!(
+                    store = self.name,
+                    waiting = self.lag(),
+                    "{reason}; trying again"
+                );
+                now
+            }
+        };
+        self.trouble = Some(Trouble { since, complained });
+        let wait = self.backoff.mul_f64(rand::random_range(0.5..=1.0));
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        Wait::Backoff(wait)
+    }
+
+    fn quarantine(&self, seq: u64, reason: &str, signal: serde_json::Value) -> io::Result<()> {
+        let path = self.context.quarantine.join(format!("{}.jsonl", self.name));
+        append_line(
+            &path,
+            &serde_json::json!({"journal_seq": seq, "reason": reason, "signal": signal}),
+        )?;
+        self.metrics().refused.add(1);
+        tracing::warn!(store = self.name, seq, file = %path.display(), "signal refused: {reason}");
+        Ok(())
+    }
+
+    async fn rest(
+        &mut self,
+        wait: Wait,
+        deadline: Option<Instant>,
+        stop: &mut watch::Receiver<Option<Instant>>,
+    ) {
+        let (for_published, duration) = match wait {
+            Wait::Published(duration) => (true, duration),
+            Wait::Backoff(duration) => (false, duration),
+        };
+        let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+        let sleep = tokio::time::sleep(left.map_or(duration, |left| left.min(duration)));
+        tokio::select! {
+            () = sleep => {}
+            // A closed channel of either kind is left to the sleep: it would be ready for ever.
+            Ok(()) = self.context.published.changed(), if for_published => {}
+            Ok(()) = stop.changed() => {}
+        }
+    }
+
+    fn finish(mut self) -> u64 {
+        let left = self.lag();
+        self.metrics().lag.set(left);
+        if left > 0 {
+            tracing::warn!(
+                store = self.name,
+                left,
+                "the store has not taken all signals; the rest is delivered at the next start"
+            );
+        }
+        if let Err(error) = self.cursor.save() {
+            tracing::warn!(store = self.name, %error, "the cursor was not written: some repeat");
+        }
+        left
+    }
+}
+
+async fn within(
+    limit: Duration,
+    call: impl Future<Output = Result<(), SinkError>>,
+) -> Result<(), SinkError> {
+    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
+        Err(SinkError::Retry(format!(
+            "no answer within {limit:?}; is it overloaded or cut off?"
+        )))
+    })
+}
+
+/// Appends one line, whole and synced: it is the only copy that anyone will look at.
+fn append_line(path: &Path, line: &serde_json::Value) -> io::Result<()> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)?;
+    file.write_all(format!("{line}\n").as_bytes())?;
+    file.sync_data()
+}
+
+#[cfg(test)]
+mod tests;

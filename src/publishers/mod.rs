@@ -1,0 +1,51 @@
+//! Where decisions and ticks go. Each publisher has its own pace, its own retries and its own
+//! position, and none holds back another or the engine.
+//!
+//! Signals: engine ring ▸ [`journal`] (the one that is always there) ▸ [`follow`] for each store,
+//! which reads the journal from that store's own cursor. Ticks: one ring for each tick store
+//! ([`influx`], [`parquet`]).
+
+pub mod follow;
+pub mod influx;
+mod intake;
+pub mod journal;
+pub mod parquet;
+pub mod postgres;
+pub mod redis;
+
+use crate::signal::record::SignalRecord;
+use std::future::Future;
+
+/// A journalled signal and its number in the journal (1, 2, 3 …).
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub seq: u64,
+    pub record: SignalRecord,
+}
+
+/// Why a store did not take a batch.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// Away, slow, overloaded, wrong password: try again later. The text names the place and the
+    /// remedy.
+    #[error("{0}")]
+    Retry(String),
+    /// The store will never take this one signal: it is quarantined and counted, the others go on.
+    #[error("signal {index} of the batch refused: {reason}")]
+    Refused { index: usize, reason: String },
+    /// The store came back empty: start again from the oldest signal that is kept.
+    #[error("the store came back empty")]
+    Emptied,
+}
+
+/// A store of signals. `deliver` is called again with the same entries until it succeeds, so what
+/// it does must be the same once or twice.
+pub trait SignalSink {
+    /// As in the configuration: `postgres`, `redis`.
+    fn name(&self) -> &'static str;
+    /// Stores all entries, in order, or says why not. Connects by itself where it must.
+    fn deliver(&mut self, entries: &[Entry]) -> impl Future<Output = Result<(), SinkError>>;
+    /// Called about every second, also when there is nothing to deliver: keep-alive keys and the
+    /// like.
+    fn idle(&mut self) -> impl Future<Output = Result<(), SinkError>>;
+}

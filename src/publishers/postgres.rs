@@ -1,0 +1,271 @@
+//! Signals into PostgreSQL: `trading_pairs` as the exchanges list them, `trading_signals` in
+//! batches, each signal once. It must not lose a signal, wait without limit, or print a password.
+//!
+//! Called by [`super::follow`] on the publisher's thread. Deliveries come one after the other, so
+//! one connection serves; whatever breaks, it is dropped, and the next call starts anew: connect,
+//! migrate, list the pairs. So a restarted, restored or replaced server needs no human.
+
+mod rows;
+mod schema;
+mod server;
+
+pub use schema::{Migrated, migrate};
+pub use server::probe;
+
+use super::{Entry, SignalSink, SinkError};
+use crate::config::PostgresConfig;
+use crate::market::{Instrument, Registry};
+use crate::metrics::Metrics;
+use crate::signal::record::SignalRecord;
+use rows::pair_key;
+use rustc_hash::FxHashSet;
+use server::{Limits, Server, cause, is_retriable, within};
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Pairs in one statement.
+const PAIRS: usize = 1000;
+
+pub struct PostgresSink {
+    config: PostgresConfig,
+    instruments: Arc<Registry>,
+    metrics: Arc<Metrics>,
+    session: Option<Session>,
+}
+
+impl PostgresSink {
+    /// Connects at the first call that needs it.
+    pub fn new(config: PostgresConfig, instruments: Arc<Registry>, metrics: Arc<Metrics>) -> Self {
+        PostgresSink {
+            config,
+            instruments,
+            metrics,
+            session: None,
+        }
+    }
+
+    async fn session(&mut self) -> Result<Session, SinkError> {
+        match self.session.take() {
+            Some(session) => Ok(session),
+            None => Session::open(&self.config).await,
+        }
+    }
+
+    /// Keeps the session for the next call unless it failed it: after a failure nothing about the
+    /// server is taken for granted.
+    fn settle(
+        &mut self,
+        session: Session,
+        outcome: Result<(), SinkError>,
+    ) -> Result<(), SinkError> {
+        if !matches!(outcome, Err(SinkError::Retry(_))) {
+            self.session = Some(session);
+        }
+        outcome
+    }
+
+    fn count(&self, outcome: &Result<(), SinkError>) {
+        self.metrics
+            .postgres
+            .up
+            .set(u64::from(!matches!(outcome, Err(SinkError::Retry(_)))));
+    }
+
+    async fn try_deliver(&mut self, entries: &[Entry]) -> Result<(), SinkError> {
+        let mut session = self.session().await?;
+        let outcome = session.deliver(&self.instruments, entries).await;
+        self.settle(session, outcome)
+    }
+
+    async fn try_idle(&mut self) -> Result<(), SinkError> {
+        let mut session = self.session().await?;
+        let outcome = session.idle(&self.instruments).await;
+        self.settle(session, outcome)
+    }
+}
+
+impl SignalSink for PostgresSink {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    async fn deliver(&mut self, entries: &[Entry]) -> Result<(), SinkError> {
+        let outcome = self.try_deliver(entries).await;
+        self.count(&outcome);
+        outcome
+    }
+
+    async fn idle(&mut self) -> Result<(), SinkError> {
+        let outcome = self.try_idle().await;
+        self.count(&outcome);
+        outcome
+    }
+}
+
+/// One connection, and what is known of the tables behind it.
+struct Session {
+    server: Server,
+    connection: PgConnection,
+    /// For one call as a whole; the server has the half of it for each statement.
+    limit: Duration,
+    /// Instruments of the registry that were written.
+    listed: usize,
+    /// Pairs that the table has.
+    known: FxHashSet<String>,
+    /// Whether signals were found in the table, or their absence was reported.
+    looked: bool,
+}
+
+impl Session {
+    async fn open(config: &PostgresConfig) -> Result<Session, SinkError> {
+        let server = Server::parse(&config.url.0).map_err(SinkError::Retry)?;
+        if config.migrate {
+            let migrated = migrate(&config.url.0)
+                .await
+                .map_err(|e| SinkError::Retry(format!("{e:#}")))?;
+            if !migrated.applied.is_empty() {
+                tracing::info!(applied = ?migrated.applied, "{}: migrated", server.place);
+            }
+        }
+        let limits = Limits {
+            statement: config.timeout,
+            lock: config.timeout,
+        };
+        let connection = server
+            .connect(config.timeout, limits)
+            .await
+            .map_err(|e| SinkError::Retry(server.explain(&e)))?;
+        Ok(Session {
+            server,
+            connection,
+            limit: config.timeout.saturating_mul(2),
+            listed: 0,
+            known: FxHashSet::default(),
+            looked: false,
+        })
+    }
+
+    async fn deliver(
+        &mut self,
+        instruments: &Registry,
+        entries: &[Entry],
+    ) -> Result<(), SinkError> {
+        let Some(first) = entries.first() else {
+            return Ok(());
+        };
+        self.list(instruments).await?;
+        if !self.looked {
+            let any = self.has_signals().await.map_err(|e| self.retry(&e))?;
+            self.looked = true;
+            if !any && first.seq > 1 {
+                return Err(SinkError::Emptied);
+            }
+        }
+        match self.store(entries).await {
+            Ok(()) => Ok(()),
+            Err(e) if is_retriable(&e) => Err(self.retry(&e)),
+            Err(_) => self.find_refused(entries).await,
+        }
+    }
+
+    async fn idle(&mut self, instruments: &Registry) -> Result<(), SinkError> {
+        self.list(instruments).await?;
+        within(self.limit, self.connection.ping())
+            .await
+            .map_err(|e| self.retry(&e))
+    }
+
+    fn retry(&self, error: &sqlx::Error) -> SinkError {
+        SinkError::Retry(self.server.explain(error))
+    }
+
+    async fn has_signals(&mut self) -> Result<bool, sqlx::Error> {
+        let question = sqlx::query_scalar("SELECT EXISTS (SELECT FROM trading_signals)");
+        within(self.limit, question.fetch_one(&mut self.connection)).await
+    }
+
+    /// Writes the instruments that appeared since the last call. One that the table refuses is
+    /// logged and left out: its signals, if any, say so themselves.
+    async fn list(&mut self, instruments: &Registry) -> Result<(), SinkError> {
+        let all = instruments.all();
+        if all.len() == self.listed {
+            return Ok(());
+        }
+        // The newest listing of a symbol counts, and two daemons lock rows in one order.
+        let unique: BTreeMap<(&str, &str), &Instrument> = all[self.listed..]
+            .iter()
+            .map(|i| ((i.symbol.as_str(), i.exchange), i.as_ref()))
+            .collect();
+        let new: Vec<&Instrument> = unique.into_values().collect();
+        let mut parts: Vec<&[&Instrument]> = new.chunks(PAIRS).rev().collect();
+        while let Some(part) = parts.pop() {
+            match within(self.limit, rows::upsert_pairs(&mut self.connection, part)).await {
+                Ok(()) => self
+                    .known
+                    .extend(part.iter().map(|i| pair_key(i.exchange, &i.symbol))),
+                Err(e) if is_retriable(&e) => return Err(self.retry(&e)),
+                Err(e) if part.len() == 1 => {
+                    let Instrument {
+                        exchange, symbol, ..
+                    } = part[0];
+                    tracing::warn!(exchange, symbol, "not a trading pair: {}", cause(&e));
+                }
+                Err(_) => {
+                    let (front, back) = part.split_at(part.len() / 2);
+                    parts.extend([back, front]);
+                }
+            }
+        }
+        self.listed = all.len();
+        Ok(())
+    }
+
+    /// All of `entries` in one transaction.
+    async fn store(&mut self, entries: &[Entry]) -> Result<(), sqlx::Error> {
+        let unlisted: Vec<&SignalRecord> = entries
+            .iter()
+            .map(|e| &e.record)
+            .filter(|r| !self.known.contains(&pair_key(&r.exchange, &r.symbol)))
+            .collect();
+        let work = async {
+            let mut transaction = self.connection.begin().await?;
+            if !unlisted.is_empty() {
+                rows::insert_unlisted_pairs(&mut transaction, &unlisted).await?;
+            }
+            rows::insert_signals(&mut transaction, entries).await?;
+            transaction.commit().await
+        };
+        within(self.limit, work).await?;
+        self.known
+            .extend(unlisted.iter().map(|r| pair_key(&r.exchange, &r.symbol)));
+        Ok(())
+    }
+
+    /// Halves a batch that was refused for its data until the first bad signal stands alone. Good
+    /// ones that are stored on the way are found there when the rest is delivered again.
+    async fn find_refused(&mut self, entries: &[Entry]) -> Result<(), SinkError> {
+        let (mut low, mut high) = (0, entries.len());
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            match self.store(&entries[low..middle]).await {
+                Ok(()) => low = middle,
+                Err(e) if is_retriable(&e) => return Err(self.retry(&e)),
+                Err(_) => high = middle,
+            }
+        }
+        match self.store(&entries[low..high]).await {
+            Err(e) if !is_retriable(&e) => Err(SinkError::Refused {
+                index: low,
+                reason: cause(&e),
+            }),
+            Err(e) => Err(self.retry(&e)),
+            Ok(()) => Err(SinkError::Retry(format!(
+                "{}: a batch was refused whose signals are taken one by one; trying again",
+                self.server.place
+            ))),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The statements of the sink and the arrays they take: instruments as `trading_pairs`, signals as
+//! `trading_signals`. It must not decide what an error means. Called by the sink within its limits.
+
+use crate::market::Instrument;
+use crate::publishers::Entry;
+use crate::signal::record::SignalRecord;
+use rust_decimal::Decimal;
+use serde_json::{Map, Value, json};
+use sqlx::postgres::PgConnection;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// Names a pair in the sink's memory of what the table has. No exchange's name has a space.
+pub(super) fn pair_key(exchange: &str, symbol: &str) -> String {
+    format!("{exchange} {symbol}")
+}
+
+/// Updates only what differs: an unchanged list writes nothing. Fees are the operator's.
+const UPSERT_PAIRS: &str = "
+INSERT INTO trading_pairs AS tp (symbol, exchange, base_currency, quote_currency, is_active,
+    min_order_size, max_order_size, price_precision, quantity_precision)
+SELECT u.symbol, u.exchange, u.base, u.quote, u.active,
+    u.min_size, u.max_size, COALESCE(u.price_precision, 8), COALESCE(u.quantity_precision, 8)
+FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::bool[],
+    $6::numeric[], $7::numeric[], $8::int[], $9::int[])
+    AS u(symbol, exchange, base, quote, active,
+        min_size, max_size, price_precision, quantity_precision)
+ON CONFLICT ON CONSTRAINT uq_trading_pair_exchange DO UPDATE SET
+    base_currency = EXCLUDED.base_currency,
+    quote_currency = EXCLUDED.quote_currency,
+    is_active = EXCLUDED.is_active,
+    min_order_size = EXCLUDED.min_order_size,
+    max_order_size = EXCLUDED.max_order_size,
+    price_precision = EXCLUDED.price_precision,
+    quantity_precision = EXCLUDED.quantity_precision
+WHERE (tp.base_currency, tp.quote_currency, tp.is_active, tp.min_order_size, tp.max_order_size,
+        tp.price_precision, tp.quantity_precision)
+    IS DISTINCT FROM
+      (EXCLUDED.base_currency, EXCLUDED.quote_currency, EXCLUDED.is_active,
+        EXCLUDED.min_order_size, EXCLUDED.max_order_size,
+        EXCLUDED.price_precision, EXCLUDED.quantity_precision)";
+
+/// Writes what the exchanges list. Each (exchange, symbol) at most once in `listed`.
+pub(super) async fn upsert_pairs(
+    connection: &mut PgConnection,
+    listed: &[&Instrument],
+) -> Result<(), sqlx::Error> {
+    let column =
+        |of: fn(&Instrument) -> &str| -> Vec<&str> { listed.iter().map(|i| of(i)).collect() };
+    let numbers = |of: fn(&Instrument) -> Option<Decimal>| -> Vec<Option<Decimal>> {
+        listed.iter().map(|i| of(i)).collect()
+    };
+    let precisions = |of: fn(&Instrument) -> Decimal| -> Vec<Option<i32>> {
+        listed.iter().map(|i| precision(of(i))).collect()
+    };
+    sqlx::query(UPSERT_PAIRS)
+        .bind(column(|i| &i.symbol))
+        .bind(column(|i| i.exchange))
+        .bind(column(|i| &i.base))
+        .bind(column(|i| &i.quote))
+        .bind(listed.iter().map(|i| i.active).collect::<Vec<bool>>())
+        .bind(numbers(|i| Some(i.min_amount.max(Decimal::ZERO))))
+        .bind(numbers(|i| i.max_amount.filter(|max| *max > Decimal::ZERO)))
+        .bind(precisions(|i| i.tick_size))
+        .bind(precisions(|i| i.amount_step))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Decimals of a step; `None` where the list does not say. (A step of 0.5 needs one, of 10 none.)
+fn precision(step: Decimal) -> Option<i32> {
+    (!step.is_zero()).then(|| step.normalize().scale() as i32)
+}
+
+/// Inactive, because no exchange lists it now; listing it later makes it active with its sizes.
+const INSERT_UNLISTED_PAIRS: &str = "
+INSERT INTO trading_pairs (symbol, exchange, base_currency, quote_currency,
+    is_active, min_order_size)
+SELECT u.symbol, u.exchange, u.base, u.quote, false, 0
+FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[]) AS u(symbol, exchange, base, quote)
+ON CONFLICT ON CONSTRAINT uq_trading_pair_exchange DO NOTHING";
+
+/// Makes sure that the pairs of `records` exist: a journal may hold signals of an earlier
+/// configuration, or be ahead of the exchanges' lists at start.
+pub(super) async fn insert_unlisted_pairs(
+    connection: &mut PgConnection,
+    records: &[&SignalRecord],
+) -> Result<(), sqlx::Error> {
+    // Sorted, so that two daemons lock in one order.
+    let unique: BTreeMap<(&str, &str), (&str, &str)> = records
+        .iter()
+        .map(|r| {
+            (
+                (r.symbol.as_str(), r.exchange.as_str()),
+                currencies(&r.symbol),
+            )
+        })
+        .collect();
+    sqlx::query(INSERT_UNLISTED_PAIRS)
+        .bind(unique.keys().map(|k| k.0).collect::<Vec<&str>>())
+        .bind(unique.keys().map(|k| k.1).collect::<Vec<&str>>())
+        .bind(unique.values().map(|v| v.0).collect::<Vec<&str>>())
+        .bind(unique.values().map(|v| v.1).collect::<Vec<&str>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Base and quote of `BASE/QUOTE` or `BASE/QUOTE:SETTLE`.
+fn currencies(symbol: &str) -> (&str, &str) {
+    match symbol.split_once('/') {
+        Some((base, rest)) => (base, rest.split_once(':').map_or(rest, |(quote, _)| quote)),
+        None => (symbol, ""),
+    }
+}
+
+/// Text becomes the column's type in the server: enums by name, times exact to the microsecond.
+/// Ordered by id, so that two daemons with the same signals wait for each other, never in a circle.
+const INSERT_SIGNALS: &str = "
+INSERT INTO trading_signals (id, trading_pair_id, signal_type, source, strength, confidence,
+    target_price, stop_loss_price, take_profit_price, reasoning,
+    technical_indicators, market_conditions, valid_until, is_active, created_at)
+SELECT u.id, tp.id, u.signal_type::signal_type, u.source::signal_source, u.strength, u.confidence,
+    u.target_price, u.stop_loss_price, u.take_profit_price, u.reasoning,
+    u.technical_indicators::jsonb, u.market_conditions::jsonb,
+    u.valid_until::timestamptz, true, u.created_at::timestamptz
+FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[],
+    $6::numeric[], $7::numeric[], $8::numeric[], $9::numeric[], $10::numeric[],
+    $11::text[], $12::text[], $13::text[], $14::text[], $15::text[])
+    AS u(id, symbol, exchange, signal_type, source,
+        strength, confidence, target_price, stop_loss_price, take_profit_price,
+        reasoning, technical_indicators, market_conditions, valid_until, created_at)
+JOIN trading_pairs tp ON tp.symbol = u.symbol AND tp.exchange = u.exchange
+ORDER BY u.id
+ON CONFLICT (id) DO NOTHING";
+
+const COUNT_SIGNALS: &str = "SELECT count(*) FROM trading_signals WHERE id = ANY($1)";
+
+/// Inserts what is not there yet, and makes sure that all of it is there then.
+pub(super) async fn insert_signals(
+    connection: &mut PgConnection,
+    entries: &[Entry],
+) -> Result<(), sqlx::Error> {
+    type R = SignalRecord;
+    let texts =
+        |of: fn(&R) -> &str| -> Vec<&str> { entries.iter().map(|e| of(&e.record)).collect() };
+    let shares =
+        |of: fn(&R) -> Decimal| -> Vec<Decimal> { entries.iter().map(|e| of(&e.record)).collect() };
+    let prices = |of: fn(&R) -> Option<Decimal>| -> Vec<Option<Decimal>> {
+        entries.iter().map(|e| of(&e.record)).collect()
+    };
+    let objects = |of: fn(&R) -> Value| -> Vec<String> {
+        entries.iter().map(|e| of(&e.record).to_string()).collect()
+    };
+    let mut ids: Vec<Uuid> = entries.iter().map(|e| e.record.signal_id).collect();
+    let inserted = sqlx::query(INSERT_SIGNALS)
+        .bind(&ids)
+        .bind(texts(|r| &r.symbol))
+        .bind(texts(|r| &r.exchange))
+        .bind(texts(|r| &r.signal_type))
+        .bind(texts(|r| &r.source))
+        .bind(shares(|r| r.strength))
+        .bind(shares(|r| r.confidence))
+        .bind(prices(|r| r.target_price))
+        .bind(prices(|r| r.stop_loss_price))
+        .bind(prices(|r| r.take_profit_price))
+        .bind(texts(|r| &r.reasoning))
+        .bind(objects(|r| Value::Object(r.technical_indicators.clone())))
+        .bind(objects(|r| Value::Object(market_conditions(r))))
+        .bind(texts(|r| &r.valid_until))
+        .bind(texts(|r| &r.created_at))
+        .execute(&mut *connection)
+        .await?
+        .rows_affected();
+    ids.sort_unstable();
+    ids.dedup();
+    let expected = ids.len() as u64;
+    if inserted == expected {
+        return Ok(());
+    }
+    // Some were there already, or their pair is gone and the join let them fall.
+    let there: i64 = sqlx::query_scalar(COUNT_SIGNALS)
+        .bind(&ids)
+        .fetch_one(connection)
+        .await?;
+    if u64::try_from(there) == Ok(expected) {
+        return Ok(());
+    }
+    Err(sqlx::Error::Protocol(format!(
+        "of {expected} signals only {there} are stored: a row of trading_pairs is missing"
+    )))
+}
+
+/// The strategy's own values, and what the table has no column for. Ours win over equal names.
+fn market_conditions(record: &SignalRecord) -> Map<String, Value> {
+    let mut all = record.market_conditions.clone();
+    let ours = [
+        ("schema", json!(record.schema)),
+        ("producer", json!(record.producer)),
+        ("strategy", json!(record.strategy)),
+        ("strategy_version", json!(record.strategy_version)),
+        ("parameters", record.parameters.clone()),
+        ("exchange", json!(record.exchange)),
+        ("price", json!(record.price)),
+        ("data_quality", json!(record.data_quality)),
+        ("event_ns", json!(record.event_ns)),
+        ("latency_ns", json!(record.latency_ns)),
+    ];
+    all.extend(ours.map(|(name, value)| (name.to_owned(), value)));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_symbol_gives_its_currencies() {
+        let check = |symbol, expected| assert_eq!(currencies(symbol), expected, "{symbol}");
+        check("BTC/USDT", ("BTC", "USDT"));
+        check("BTC/USD:BTC", ("BTC", "USD"));
+        check("BTC/USDT:USDT-261225", ("BTC", "USDT"));
+        check("INDEX", ("INDEX", ""));
+    }
+
+    #[test]
+    fn precision_is_the_decimals_of_a_step() {
+        let check = |step: &str, expected| {
+            assert_eq!(
+                precision(step.parse().expect("a decimal")),
+                expected,
+                "{step}"
+            );
+        };
+        check("0.01000000", Some(2));
+        check("0.5", Some(1));
+        check("10", Some(0));
+        check("0.000000000001", Some(12));
+        check("0", None);
+    }
+}

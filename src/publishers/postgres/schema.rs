@@ -1,0 +1,151 @@
+//! How a database gets its tables: the files of `migrations/`, embedded in the binary, each applied
+//! once and never undone. Called by the sink when it connects, and by `tickforge migrate`.
+//!
+//! Safe to run from several daemons at once: the first takes an advisory lock, the others wait for
+//! it and then find nothing to do. Each file is one transaction with its entry in the list.
+
+use super::server::{Limits, Server};
+use anyhow::{Context, anyhow};
+use sqlx::Connection;
+use sqlx::migrate::{Migrate, MigrateError, Migrator};
+use sqlx::postgres::PgConnection;
+use std::time::Duration;
+
+/// Where sqlx keeps the list of what was applied.
+const TABLE: &str = "_sqlx_migrations";
+
+const CONNECT: Duration = Duration::from_secs(10);
+/// A migration may build an index over years of rows.
+const STATEMENT: Duration = Duration::from_secs(600);
+/// For another migrator to finish, or for a table that is in use: a migration that waits for a
+/// table's lock holds up everybody behind it, so it gives up and is tried again.
+const LOCK: Duration = Duration::from_secs(30);
+/// All of it, so that a dead network ends too.
+const WHOLE: Duration = Duration::from_secs(1800);
+
+/// What a run of the migrations did.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Migrated {
+    /// Applied by this run, in order: `0001_types`.
+    pub applied: Vec<String>,
+    /// The newest version that the database has now.
+    pub version: i64,
+}
+
+/// Applies what the database at `url` does not have yet.
+pub async fn migrate(url: &str) -> anyhow::Result<Migrated> {
+    let server = Server::parse(url).map_err(anyhow::Error::msg)?;
+    let work = async {
+        let limits = Limits {
+            statement: STATEMENT,
+            lock: LOCK,
+        };
+        let mut connection = server
+            .connect(CONNECT, limits)
+            .await
+            .map_err(|e| anyhow!(server.explain(&e)))?;
+        // On failure too the connection ends here, and with it the advisory lock.
+        let migrated = apply(&mut connection)
+            .await
+            .map_err(|e| explain(&server, &e))?;
+        let _ = connection.close().await; // all is committed
+        Ok(migrated)
+    };
+    tokio::time::timeout(WHOLE, work)
+        .await
+        .with_context(|| format!("{}: migrations took longer than {WHOLE:?}", server.place))?
+}
+
+async fn apply(connection: &mut PgConnection) -> Result<Migrated, MigrateError> {
+    let mut migrator = sqlx::migrate!("./migrations");
+    // A newer daemon may have been here before: migrations only add, so this one still works.
+    migrator.set_ignore_missing(true);
+
+    if let Some(done) = nothing_to_do(&migrator, connection).await? {
+        return Ok(done);
+    }
+    // `run` takes this lock too. Held around it, it makes the list before and after this run's own.
+    connection.lock().await?;
+    connection.ensure_migrations_table(TABLE).await?;
+    let before = versions(connection).await?;
+    migrator.run(&mut *connection).await?;
+    let after = versions(connection).await?;
+    connection.unlock().await?;
+
+    let applied = migrator
+        .iter()
+        .filter(|m| after.contains(&m.version) && !before.contains(&m.version))
+        .map(|m| format!("{:04}_{}", m.version, m.description.replace(' ', "_")))
+        .collect();
+    Ok(Migrated {
+        applied,
+        version: newest(&after),
+    })
+}
+
+/// Where all is applied, nothing is written and no lock taken: a role that may only use the tables
+/// can start the daemon.
+async fn nothing_to_do(
+    migrator: &Migrator,
+    connection: &mut PgConnection,
+) -> Result<Option<Migrated>, MigrateError> {
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(TABLE)
+        .fetch_one(&mut *connection)
+        .await?;
+    if !exists || connection.dirty_version(TABLE).await?.is_some() {
+        return Ok(None);
+    }
+    let applied = connection.list_applied_migrations(TABLE).await?;
+    let has = |version, checksum| {
+        applied
+            .iter()
+            .any(|a| a.version == version && a.checksum == checksum)
+    };
+    if !migrator.iter().all(|m| has(m.version, m.checksum.clone())) {
+        return Ok(None);
+    }
+    let versions: Vec<i64> = applied.iter().map(|a| a.version).collect();
+    Ok(Some(Migrated {
+        applied: Vec::new(),
+        version: newest(&versions),
+    }))
+}
+
+async fn versions(connection: &mut PgConnection) -> Result<Vec<i64>, MigrateError> {
+    let applied = connection.list_applied_migrations(TABLE).await?;
+    Ok(applied.iter().map(|a| a.version).collect())
+}
+
+fn newest(versions: &[i64]) -> i64 {
+    versions.iter().copied().max().unwrap_or(0)
+}
+
+fn explain(server: &Server, error: &MigrateError) -> anyhow::Error {
+    match error {
+        MigrateError::Execute(e) => anyhow!("migrations: {}", server.explain(e)),
+        MigrateError::ExecuteMigration(e, version) => {
+            anyhow!("migration {version:04}: {}", server.explain(e))
+        }
+        MigrateError::VersionMismatch(version) => anyhow!(
+            "{}: migration {version:04} is recorded there with another text than this binary has; \
+             use a binary of the release that made the database, or a database of its own",
+            server.place
+        ),
+        other => anyhow!("{}: {other}", server.place),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn migrations_are_numbered_without_a_gap_and_only_go_forward() {
+        let migrator = sqlx::migrate!("./migrations");
+        let versions: Vec<i64> = migrator.iter().map(|m| m.version).collect();
+        assert_eq!(versions, (1..=versions.len() as i64).collect::<Vec<_>>());
+        for m in migrator.iter() {
+            assert!(!m.migration_type.is_down_migration(), "{}", m.description);
+            assert!(!m.no_tx, "{} is not one transaction", m.description);
+        }
+    }
+}

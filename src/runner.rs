@@ -1,0 +1,246 @@
+//! The loop around the engine: takes events off the ring, stamps time for measuring, hands on what
+//! the engine makes. Runs on the engine thread; the only thing there that reads a clock.
+//!
+//! Full rings, by name: signals — the engine waits (the journal thread always drains); ticks — the
+//! new tick is dropped and counted; resync requests — dropped, since the book stays stale and its
+//! next message asks again.
+
+use crate::clock::Clock;
+use crate::engine::{Engine, Outbox};
+use crate::market::book::Level;
+use crate::market::{Event, InstrumentId, Kind, Reason, Side, Tick};
+use crate::metrics::{BookGauge, Metrics, TickMetrics};
+use crate::ring::{Consumer, Producer};
+use crate::signal::Signal;
+use crate::state::{BookChange, BookState, MarketState};
+use crate::wait::Waiter;
+use std::sync::Arc;
+
+/// A tick store's end of the engine: its ring, and which of [`Metrics`] counts it.
+pub struct TickOutlet {
+    ring: Producer<Tick>,
+    metrics: fn(&Metrics) -> &TickMetrics,
+    /// Whether the store wants quotes, too, or trades alone.
+    quotes: bool,
+    /// Status ticks that a full ring did not take. Without them a store would read all that follows
+    /// at a wrong scale, so ticks are dropped until they are through.
+    waiting: Vec<Tick>,
+}
+
+impl TickOutlet {
+    pub fn new(ring: Producer<Tick>, metrics: fn(&Metrics) -> &TickMetrics, quotes: bool) -> Self {
+        TickOutlet {
+            ring,
+            metrics,
+            quotes,
+            waiting: Vec::new(),
+        }
+    }
+
+    #[inline]
+    fn offer(&mut self, tick: Tick, metrics: &TickMetrics) {
+        let kind = tick.event.kind;
+        if kind == Kind::Status {
+            self.waiting.push(tick);
+            self.flush_waiting();
+        } else if self.quotes || kind == Kind::Trade {
+            metrics.offered.add(1);
+            let behind = !self.waiting.is_empty() && !self.flush_waiting();
+            if behind || self.ring.push(tick).is_err() {
+                metrics.ring_dropped.add(1);
+            }
+        }
+    }
+
+    #[cold]
+    fn flush_waiting(&mut self) -> bool {
+        let taken = self.ring.push_slice(&self.waiting);
+        self.waiting.drain(..taken);
+        self.waiting.is_empty()
+    }
+}
+
+pub struct Runner {
+    pub engine: Engine,
+    pub events: Consumer<Event>,
+    pub signals: Producer<Signal>,
+    pub ticks: Vec<TickOutlet>,
+    /// Back to the ingest thread: books that are wrong.
+    pub broken: Producer<(InstrumentId, Reason)>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+    pub waiter: Waiter,
+}
+
+/// Events taken off the ring at once.
+const BATCH: usize = 512;
+
+impl Runner {
+    /// Until the ingest side is gone and the ring is empty.
+    pub fn run(mut self) -> Engine {
+        let mut outlet = Outlet {
+            signals: self.signals,
+            ticks: self.ticks,
+            broken: self.broken,
+            metrics: &self.metrics,
+            clock: self.clock,
+            recv_ns: 0,
+        };
+        let mut pulse = Pulse::default();
+        loop {
+            let batch = self.events.peek();
+            if batch.is_empty() {
+                if self.events.is_closed() {
+                    break;
+                }
+                pulse.publish(&self.engine, &self.metrics);
+                self.waiter.idle(&mut self.events);
+                continue;
+            }
+            self.waiter.busy();
+            let n = batch.len().min(BATCH);
+            let mut before_ns = self.clock.now_ns();
+            for event in &batch[..n] {
+                outlet.recv_ns = event.recv_ns;
+                let change = self.engine.on_event(event, &mut outlet);
+                let after_ns = self.clock.now_ns();
+                count(&self.metrics, event, change, before_ns, after_ns);
+                before_ns = after_ns;
+            }
+            self.events.consume(n);
+            pulse.after_batch(&self.engine, &self.metrics, before_ns);
+        }
+        pulse.publish(&self.engine, &self.metrics);
+        self.engine
+    }
+}
+
+#[inline]
+fn count(metrics: &Metrics, event: &Event, change: BookChange, before_ns: i64, after_ns: i64) {
+    let m = &metrics.engine;
+    m.events.add(1);
+    match event.kind {
+        Kind::Trade => m.trades.add(1),
+        Kind::Quote => m.quotes.add(1),
+        Kind::Book if change == BookChange::Updated => m.book_updates.add(1),
+        _ => {}
+    }
+    m.ring
+        .record(before_ns - event.recv_ns - i64::from(event.decode_ns));
+    m.decide.record(after_ns - before_ns);
+    m.last_event_ns.set(event.recv_ns as u64);
+}
+
+/// Gauges that are too dear for every event.
+#[derive(Default)]
+struct Pulse {
+    next_ns: i64,
+}
+
+impl Pulse {
+    const EVERY_NS: i64 = 100_000_000;
+
+    #[inline]
+    fn after_batch(&mut self, engine: &Engine, metrics: &Metrics, now_ns: i64) {
+        if now_ns >= self.next_ns {
+            self.next_ns = now_ns + Self::EVERY_NS;
+            self.publish(engine, metrics);
+        }
+    }
+
+    fn publish(&mut self, engine: &Engine, metrics: &Metrics) {
+        let (mut synced, mut stale, mut ok, mut failed) = (0, 0, 0, 0);
+        for (id, market) in engine.markets() {
+            if let Some(gauge) = metrics.books.get(id as usize) {
+                glance(gauge, id, market);
+            }
+            match market.book_state {
+                BookState::Synced => synced += 1,
+                BookState::Stale | BookState::Loading => stale += 1,
+            }
+            ok += market.checksums_ok;
+            failed += market.checksums_failed;
+        }
+        let m = &metrics.engine;
+        m.books_synced.set(synced);
+        m.books_stale.set(stale);
+        m.checksums_ok.set(ok);
+        m.checksums_failed.set(failed);
+    }
+}
+
+fn glance(gauge: &BookGauge, id: InstrumentId, market: &MarketState) {
+    let price = |level: Option<Level>| level.map_or(0, |l| l.price.max(0) as u64);
+    gauge.instrument.set(u64::from(id) + 1);
+    gauge.bid.set(price(market.book.best_bid()));
+    gauge.ask.set(price(market.book.best_ask()));
+    gauge.price_scale.set(u64::from(market.price_scale));
+    gauge.bids.set(market.book.len(Side::Buy) as u64);
+    gauge.asks.set(market.book.len(Side::Sell) as u64);
+    gauge
+        .synced
+        .set(u64::from(market.book_state == BookState::Synced));
+}
+
+struct Outlet<'a> {
+    signals: Producer<Signal>,
+    ticks: Vec<TickOutlet>,
+    broken: Producer<(InstrumentId, Reason)>,
+    metrics: &'a Metrics,
+    clock: Clock,
+    recv_ns: i64,
+}
+
+impl Outbox for Outlet<'_> {
+    fn signal(&mut self, mut signal: Signal) {
+        let now_ns = self.clock.now_ns();
+        signal.timing.decided_ns = now_ns;
+        self.metrics.engine.signals.add(1);
+        self.metrics
+            .engine
+            .tick_to_signal
+            .record(now_ns - self.recv_ns);
+        let mut waited = false;
+        while let Err(back) = self.signals.push(signal) {
+            signal = back;
+            if !waited {
+                self.metrics.engine.signal_ring_full.add(1);
+                waited = true;
+            }
+            if self.signals.is_abandoned() {
+                // The journal thread is gone, which only a panic there can do: say so, do not hang.
+                self.metrics.journal.refused.add(1);
+                return;
+            }
+            self.signals.wake();
+            std::thread::yield_now();
+        }
+        self.signals.wake();
+    }
+
+    #[inline]
+    fn tick(&mut self, tick: Tick) {
+        for outlet in &mut self.ticks {
+            outlet.offer(tick, (outlet.metrics)(self.metrics));
+        }
+    }
+
+    fn book_broken(&mut self, instrument: InstrumentId, reason: Reason) {
+        // A full ring: the book stays stale, and the ingest side is busy breaking books already.
+        let _ = self.broken.push((instrument, reason));
+        self.broken.wake();
+    }
+
+    fn suppressed(&mut self) {
+        self.metrics.engine.signals_suppressed.add(1);
+    }
+
+    fn strategy_stopped(&mut self, strategy: &'static str, instrument: InstrumentId) {
+        self.metrics.engine.strategies_stopped.add(1);
+        tracing::error!(
+            strategy,
+            instrument,
+            "a strategy panicked and is stopped; the others go on"
+        );
+    }
+}

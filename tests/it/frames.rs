@@ -1,0 +1,135 @@
+//! Frames in Binance's format, and the path from a frame's bytes to all that follows from it, in
+//! process: decode, engine, three strategies. For the allocation test and the bench of the same
+//! name.
+#![allow(dead_code, reason = "each user takes what it needs")]
+
+use std::sync::Arc;
+use tickforge::app;
+use tickforge::config::Config;
+use tickforge::engine::{Engine, Outbox};
+use tickforge::exchanges::{Channels, by_name};
+use tickforge::feed::Feed;
+use tickforge::market::{InstrumentId, Reason, Registry, Tick};
+use tickforge::metrics::IngestMetrics;
+use tickforge::signal::Signal;
+
+/// Counts what the engine makes, and keeps none of it.
+#[derive(Default)]
+pub struct Counted {
+    pub signals: u64,
+    pub ticks: u64,
+    pub broken: u64,
+}
+
+impl Outbox for Counted {
+    fn signal(&mut self, signal: Signal) {
+        std::hint::black_box(&signal);
+        self.signals += 1;
+    }
+    fn tick(&mut self, tick: Tick) {
+        std::hint::black_box(&tick);
+        self.ticks += 1;
+    }
+    fn book_broken(&mut self, _instrument: InstrumentId, _reason: Reason) {
+        self.broken += 1;
+    }
+    fn suppressed(&mut self) {}
+    fn strategy_stopped(&mut self, strategy: &'static str, _instrument: InstrumentId) {
+        panic!("{strategy} panicked");
+    }
+}
+
+const LISTING: &str = r#"{"symbols":[{"symbol":"BTCUSDT","status":"TRADING","baseAsset":"BTC","quoteAsset":"USDT",
+ "filters":[{"filterType":"PRICE_FILTER","tickSize":"0.01000000"},{"filterType":"LOT_SIZE","minQty":"0.00001","stepSize":"0.00001"}]}]}"#;
+
+/// Bars short enough that every strategy works, not only waits.
+const STRATEGIES: &str = "[strategies.ema_cross]\nbar = \"100ms\"\nfast = 3\nslow = 7\n\
+    [strategies.rsi_reversion]\nbar = \"100ms\"\nperiod = 7\n[strategies.book_imbalance]\n";
+
+/// 40% quotes, 30% trades, 30% diffs of six levels, a millisecond apart, around a price that
+/// wanders.
+pub fn frames(n: u64) -> Vec<String> {
+    let mut x = 7u64;
+    let mut mid = 9_123_450i64;
+    let mut draw = |below: u64| {
+        x = x
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (x >> 33) % below
+    };
+    let price = |cents: i64| format!("{}.{:02}000000", cents / 100, cents % 100);
+    (1..=n)
+        .map(|i| {
+            let time = 1_795_339_200_000 + i;
+            mid += draw(5) as i64 - 2;
+            let amount = || "1.25000000";
+            match draw(10) {
+                0..4 => format!(
+                    r#"{{"stream":"btcusdt@bookTicker","data":{{"u":{i},"s":"BTCUSDT","b":"{}","B":"{}.50000000","a":"{}","A":"{}.25000000"}}}}"#,
+                    price(mid), draw(9), price(mid + 1), draw(9)
+                ),
+                4..7 => format!(
+                    r#"{{"stream":"btcusdt@trade","data":{{"e":"trade","E":{time},"s":"BTCUSDT","t":{i},"p":"{}","q":"{}","T":{time},"m":{},"M":true}}}}"#,
+                    price(mid), amount(), draw(2) == 0
+                ),
+                _ => {
+                    let mut level = |away: i64| format!(r#"["{}","{}.75000000"]"#, price(mid + away), draw(20));
+                    format!(
+                        r#"{{"stream":"btcusdt@depth@100ms","data":{{"e":"depthUpdate","E":{time},"s":"BTCUSDT","U":{i},"u":{i},"b":[{},{},{}],"a":[{},{},{}]}}}}"#,
+                        level(-60), level(-61), level(-62), level(60), level(61), level(62)
+                    )
+                }
+            }
+        })
+        .collect()
+}
+
+pub struct Path {
+    feed: Feed,
+    engine: Engine,
+    metrics: IngestMetrics,
+    pub made: Counted,
+}
+
+impl Path {
+    pub fn new() -> Path {
+        let registry = Arc::new(Registry::default());
+        let config = Config::parse(STRATEGIES, "bench").expect("a configuration");
+        let channels = Channels {
+            trades: true,
+            aggregate_trades: false,
+            quotes: true,
+            book: true,
+        };
+        let exchange = by_name("binance").expect("binance");
+        let listed = exchange
+            .parse_listing(LISTING.as_bytes())
+            .expect("a listing");
+        let mut path = Path {
+            feed: Feed::new(exchange, Arc::clone(&registry), channels),
+            engine: Engine::new(registry, app::plans(&config).expect("plans")),
+            metrics: IngestMetrics::default(),
+            made: Counted::default(),
+        };
+        path.feed.list(listed, |_| true);
+        let snapshot =
+            br#"{"lastUpdateId":0,"bids":[["91134.00","1.0"]],"asks":[["91334.00","2.0"]]}"#;
+        path.feed
+            .snapshot(0, "BTCUSDT", snapshot, &path.metrics)
+            .expect("a snapshot");
+        path.drain();
+        path
+    }
+
+    fn drain(&mut self) {
+        for event in self.feed.out.events.drain(..) {
+            self.engine.on_event(&event, &mut self.made);
+        }
+    }
+
+    pub fn frame(&mut self, frame: &str) {
+        let done = self.feed.frame(0, 7, frame.as_bytes(), &self.metrics);
+        std::hint::black_box(&done).as_ref().expect("a frame");
+        self.drain();
+    }
+}

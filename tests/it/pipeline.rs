@@ -1,0 +1,247 @@
+//! The main path on real servers: a synthetic market into `tickforge run`, and every store compared
+//! with what was sent and what was journalled. Once undisturbed, once with each store away for a
+//! while.
+
+use crate::daemon::{self, Exchange, Process, u64_of};
+use crate::servers;
+use serde_json::Value;
+use sqlx::{Connection, PgConnection, Row};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+/// Where the stores of a run are.
+struct Stores {
+    postgres: String,
+    redis: String,
+    influx: String,
+    database: String,
+}
+
+/// Strategies at a pace that makes a thousand signals within a minute.
+const STRATEGIES: &str = r#"
+[strategies.ema_cross]
+bar = "250ms"
+fast = 3
+slow = 8
+atr = 5
+min_gap_bp = 0.0
+[strategies.rsi_reversion]
+bar = "250ms"
+period = 5
+min_atr_bp = 0.0
+[strategies.book_imbalance]
+smoothing = "100ms"
+threshold = 0.1
+strong = 0.5
+cooldown = "150ms"
+max_spread_bp = 50.0
+"#;
+
+fn configuration(dir: &Path, exchange: &Exchange, stores: &Stores) -> String {
+    let text = format!(
+        "name = \"it\"\ndata_dir = {:?}\n\
+         [exchanges.binance]\nsymbols = [\"*\"]\nws = {:?}\nrest = {:?}\nsnapshots_per_second = 50\nbackoff_max = \"2s\"\n\
+         [stores.postgres]\nurl = {:?}\n[stores.redis]\nurl = {:?}\n\
+         [stores.influx]\nurl = {:?}\nversion = 1\ndatabase = {:?}\n[http]\nlisten = \"off\"\n{STRATEGIES}",
+        dir.join("data"),
+        exchange.ws,
+        exchange.rest,
+        stores.postgres,
+        stores.redis,
+        stores.influx,
+        stores.database
+    );
+    let path = dir.join("tickforge.toml");
+    std::fs::write(&path, text).expect("the configuration");
+    path.display().to_string()
+}
+
+/// Runs market and daemon; `meanwhile` may disturb the stores. Returns the daemon's summary.
+fn run(dir: &Path, stores: &Stores, rate: u32, seconds: u32, meanwhile: impl FnOnce()) -> Value {
+    let truth = dir.join("truth.jsonl").display().to_string();
+    let (rate, time) = (rate.to_string(), format!("{seconds}s"));
+    let flags = [
+        "--seed",
+        "1",
+        "--symbols",
+        "4",
+        "--rate",
+        &rate,
+        "--for",
+        &time,
+        "--truth",
+        &truth,
+    ];
+    let mut exchange = Exchange::start(dir, &flags);
+    let config = configuration(dir, &exchange, stores);
+    let mut daemon = Process::start(
+        &["run", "--config", &config, "--json"],
+        &dir.join("run.log"),
+    );
+    meanwhile();
+    assert!(
+        exchange
+            .process
+            .wait(Duration::from_secs(u64::from(seconds) + 60)),
+        "the exchange failed"
+    );
+    // What it sent last is still on its way through the process.
+    std::thread::sleep(Duration::from_secs(1));
+    daemon.terminate();
+    let summary = daemon.line();
+    assert!(
+        daemon.wait(Duration::from_secs(30)),
+        "the daemon failed: {}",
+        dir.join("run.log").display()
+    );
+    summary
+}
+
+/// Everything that must be equal is.
+async fn assert_everywhere_once(dir: &Path, stores: &Stores, summary: &Value) {
+    daemon::assert_balanced(summary);
+    let truth = daemon::true_trades(&dir.join("truth.jsonl"));
+    let points = daemon::influx_trades(&stores.influx, &stores.database).await;
+    let stored: BTreeSet<_> = points.keys().cloned().collect();
+    let missing: Vec<_> = truth.difference(&stored).take(3).collect();
+    let extra: Vec<_> = stored.difference(&truth).take(3).collect();
+    assert!(
+        missing.is_empty() && extra.is_empty(),
+        "of {} trades missing {missing:?}, extra {extra:?}",
+        truth.len()
+    );
+    assert!(points.values().all(|n| *n == 1), "a trade is one point");
+
+    let signals = daemon::journalled(&dir.join("data"));
+    let ids = daemon::ids(&signals);
+    let unique: BTreeSet<_> = ids.iter().cloned().collect();
+    assert_eq!(ids.len(), unique.len(), "an id is given once");
+    assert_eq!(u64_of(summary, "/signals"), ids.len() as u64);
+    assert_eq!(
+        in_postgres(&stores.postgres).await,
+        unique,
+        "trading_signals of PostgreSQL"
+    );
+    assert_stream(&stores.redis, "trading_signals", &ids);
+    let mut by_symbol: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for signal in &signals {
+        let id = signal["signal_id"].as_str().expect("an id").to_owned();
+        by_symbol
+            .entry(signal["symbol"].as_str().expect("a symbol"))
+            .or_default()
+            .push(id);
+    }
+    for (symbol, ids) in &by_symbol {
+        assert_stream(&stores.redis, &format!("trading_signals:{{{symbol}}}"), ids);
+    }
+}
+
+/// A consumer group reads exactly these, and no number is missing.
+fn assert_stream(redis: &str, stream: &str, ids: &[String]) {
+    let read = daemon::consume(redis, stream);
+    let texts = |key: &str| -> Vec<Value> { read[key].as_array().expect("a list").clone() };
+    let mut got: Vec<String> = texts("ids")
+        .iter()
+        .map(|v| v.as_str().expect("an id").to_owned())
+        .collect();
+    let mut expected = ids.to_vec();
+    got.sort();
+    expected.sort();
+    assert_eq!(got, expected, "{stream}");
+    let seqs: Vec<u64> = texts("seqs")
+        .iter()
+        .map(|v| v.as_u64().expect("a number"))
+        .collect();
+    assert_eq!(
+        seqs,
+        (1..=ids.len() as u64).collect::<Vec<_>>(),
+        "{stream}: seq has a hole"
+    );
+    assert_eq!(u64_of(&read, "/pending"), 0);
+}
+
+async fn in_postgres(url: &str) -> BTreeSet<String> {
+    let mut connection = PgConnection::connect(url).await.expect("PostgreSQL");
+    let rows = sqlx::query("SELECT id::text FROM trading_signals")
+        .fetch_all(&mut connection)
+        .await
+        .expect("signals");
+    let ids: Vec<String> = rows.iter().map(|r| r.get(0)).collect();
+    let unique: BTreeSet<String> = ids.iter().cloned().collect();
+    assert_eq!(ids.len(), unique.len());
+    unique
+}
+
+#[tokio::test]
+async fn alone_synthetic_market_reaches_every_store() {
+    let (Some(_), Some(influx)) = (servers::postgres_url(), servers::influx_url()) else {
+        return;
+    };
+    let Some(redis) = servers::own_redis() else {
+        return;
+    };
+    let dir = tempfile::tempdir().expect("a folder");
+    let stores = Stores {
+        postgres: servers::fresh_database(),
+        redis: redis.url(),
+        influx,
+        database: servers::unique_name(),
+    };
+    let summary = run(dir.path(), &stores, 8_000, 50, || ());
+    eprintln!("{summary}");
+    let trades = daemon::true_trades(&dir.path().join("truth.jsonl")).len();
+    assert!(trades >= 100_000, "{trades} trades");
+    assert!(u64_of(&summary, "/signals") >= 1_000, "{summary}");
+    assert_eq!(u64_of(&summary, "/dropped"), 0);
+    assert_eq!(u64_of(&summary, "/rejected"), 0);
+    assert_everywhere_once(dir.path(), &stores, &summary).await;
+}
+
+/// Each store is away for twenty seconds in turn; Redis comes back empty.
+#[tokio::test]
+async fn alone_stores_that_go_away_miss_nothing() {
+    let (Some(_), Some(influx)) = (servers::postgres_url(), servers::influx_url()) else {
+        return;
+    };
+    let Some(mut redis) = servers::own_redis() else {
+        return;
+    };
+    let stores = |url: String| Stores {
+        postgres: servers::fresh_database(),
+        redis: url,
+        influx: influx.clone(),
+        database: servers::unique_name(),
+    };
+    let calm_dir = tempfile::tempdir().expect("a folder");
+    let calm_redis = servers::own_redis().expect("a second one");
+    let calm = run(calm_dir.path(), &stores(calm_redis.url()), 2_000, 40, || ());
+    drop(calm_redis);
+
+    let dir = tempfile::tempdir().expect("a folder");
+    let rough_stores = stores(redis.url());
+    let away = Duration::from_secs(20);
+    let back = Duration::from_secs(6);
+    let mut ours = true;
+    let rough = run(dir.path(), &rough_stores, 2_000, 95, || {
+        std::thread::sleep(back);
+        for server in ["POSTGRES", "INFLUX"] {
+            ours &= servers::ctl(server, "stop");
+            std::thread::sleep(away);
+            ours &= servers::ctl(server, "start");
+            std::thread::sleep(back);
+        }
+        redis.stop();
+        std::thread::sleep(away);
+        redis.start();
+    });
+    eprintln!("calm {calm}\nrough {rough}");
+    assert_everywhere_once(dir.path(), &rough_stores, &rough).await;
+    let p99 = |summary: &Value| u64_of(summary, "/latency_ns/tick_to_signal/p99");
+    assert!(
+        !ours || p99(&rough) <= 2 * p99(&calm).max(50_000),
+        "calm {} ns, rough {} ns",
+        p99(&calm),
+        p99(&rough)
+    );
+}
