@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use tickforge::app;
 use tickforge::config::Config;
-use tickforge::engine::{Engine, Outbox};
+use tickforge::engine::{Engine, Outbox, Plan};
 use tickforge::exchanges::{Channels, by_name};
 use tickforge::feed::Feed;
 use tickforge::market::{InstrumentId, Reason, Registry, Tick};
@@ -84,17 +84,23 @@ pub fn frames(n: u64) -> Vec<String> {
         .collect()
 }
 
-pub struct Path {
-    feed: Feed,
-    engine: Engine,
-    metrics: IngestMetrics,
-    pub made: Counted,
+pub struct Path<O = Counted> {
+    pub feed: Feed,
+    pub engine: Engine,
+    pub metrics: IngestMetrics,
+    pub made: O,
 }
 
 impl Path {
     pub fn new() -> Path {
-        let registry = Arc::new(Registry::default());
         let config = Config::parse(STRATEGIES, "bench").expect("a configuration");
+        Path::with(app::plans(&config).expect("plans"), Counted::default())
+    }
+}
+
+impl<O: Outbox> Path<O> {
+    pub fn with(plans: Vec<Plan>, made: O) -> Path<O> {
+        let registry = Arc::new(Registry::default());
         let channels = Channels {
             trades: true,
             aggregate_trades: false,
@@ -107,9 +113,9 @@ impl Path {
             .expect("a listing");
         let mut path = Path {
             feed: Feed::new(exchange, Arc::clone(&registry), channels),
-            engine: Engine::new(registry, app::plans(&config).expect("plans")),
+            engine: Engine::new(registry, plans),
             metrics: IngestMetrics::default(),
-            made: Counted::default(),
+            made,
         };
         path.feed.list(listed, |_| true);
         let snapshot =
@@ -121,7 +127,7 @@ impl Path {
         path
     }
 
-    fn drain(&mut self) {
+    pub fn drain(&mut self) {
         for event in self.feed.out.events.drain(..) {
             self.engine.on_event(&event, &mut self.made);
         }

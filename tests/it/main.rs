@@ -10,6 +10,7 @@ mod alloc;
 mod capture;
 mod config;
 mod daemon;
+mod engine;
 mod frames;
 mod influx;
 mod pipeline;
