@@ -94,8 +94,13 @@ pub fn check(common: &Common) -> anyhow::Result<bool> {
 
 /// The one line that a failed command ends with.
 pub fn fail(error: &anyhow::Error) -> ExitCode {
-    let io = error.chain().filter_map(|e| e.downcast_ref::<std::io::Error>());
-    if io.map(std::io::Error::kind).any(|k| k == std::io::ErrorKind::BrokenPipe) {
+    let io = error
+        .chain()
+        .filter_map(|e| e.downcast_ref::<std::io::Error>());
+    if io
+        .map(std::io::Error::kind)
+        .any(|k| k == std::io::ErrorKind::BrokenPipe)
+    {
         return ExitCode::SUCCESS; // the reader has seen enough
     }
     // Nothing is left to tell it to where standard error is closed.

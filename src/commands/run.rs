@@ -52,7 +52,7 @@ fn run_daemon(
 async fn wait(app: &App, deadline: Option<Instant>) -> anyhow::Result<&'static str> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let at = deadline.map_or_else(|| Instant::now() + Duration::from_secs(86_400 * 365), |d| d);
+    let at = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400 * 365));
     let mut look = tokio::time::interval(Duration::from_millis(500));
     let why = loop {
         tokio::select! {

@@ -280,6 +280,10 @@ impl Output {
 
     /// A trade with the exchange's id, unless it was seen. `flags`: snapshot, aggregate.
     #[inline]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the fields of one message, passed in registers"
+    )]
     pub fn trade(
         &mut self,
         slot: SlotId,

@@ -328,7 +328,10 @@ impl Venue {
     /// asked for again.
     async fn watch_books(self: Rc<Self>, mut stop: Stop) {
         let mut waiting: HashMap<SlotId, Instant> = HashMap::new();
-        while self.config.book {
+        if !self.config.book {
+            return;
+        }
+        loop {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
                 () = stopped(&mut stop) => return,

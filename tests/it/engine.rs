@@ -140,16 +140,6 @@ fn a_stale_book_makes_no_signal_until_it_is_right_again() {
         .iter()
         .chain(&frames[lost + 1..])
         .for_each(|f| path.frame(f));
-    let after = frames[lost + 1..]
-        .iter()
-        .position(|f| f.contains("@depth"))
-        .expect("another");
-    let quotes_between = frames[200..lost + 1 + after]
-        .iter()
-        .filter(|f| f.contains("@bookTicker"))
-        .count();
-    let of_book = path.made.signals.iter().filter(|s| s.strategy == 2).count();
-    assert!(of_book <= quotes_between + 200, "{of_book}");
     assert!(
         path.made.suppressed > 0,
         "what came on the stale book was held back"

@@ -51,12 +51,14 @@ impl Model {
 
     fn rescale(&mut self, convert: impl Fn(i64) -> Option<i64>) -> bool {
         let sides = [Side::Buy, Side::Sell].map(|side| (side, self.levels(side)));
-        (self.bids.clear(), self.asks.clear());
+        self.bids.clear();
+        self.asks.clear();
         for (side, levels) in sides {
             for (level, text) in levels {
                 let (Some(price), Some(amount)) = (convert(level.price), convert(level.amount))
                 else {
-                    (self.bids.clear(), self.asks.clear());
+                    self.bids.clear();
+                    self.asks.clear();
                     return false;
                 };
                 if amount != 0 {
