@@ -52,6 +52,9 @@ impl Histogram {
 
     #[inline]
     pub fn record_many(&self, ns: i64, n: u64) {
+        if n == 0 {
+            return;
+        }
         let v = ns.max(0) as u64;
         let bucket = &self.counts[bucket(v)];
         bucket.store(bucket.load(Relaxed) + n, Relaxed);

@@ -214,3 +214,38 @@ fn formats_hold_the_same_rows() {
         .expect("Parquet");
     assert_eq!(frame.height(), rows);
 }
+
+/// A capture served by the simulator, in its exchange's protocol, to the daemon over a real socket:
+/// what the daemon stores is what `export` makes of the file.
+#[test]
+fn a_capture_served_is_stored_as_it_is_exported() {
+    for name in ["coinbase", "kraken"] {
+        let capture = data(&format!("{name}/conversation.capture.jsonl"));
+        let exported = export(&capture);
+        let count = |kind: &str| exported.iter().filter(|e| e["type"] == kind).count() as u64;
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = capture.display().to_string();
+        let exchange = daemon::Exchange::start(dir.path(), &["--capture", &file, "--speed", "max"]);
+        let config = format!(
+            "data_dir = {:?}\n[exchanges.{name}]\nsymbols = [\"*\"]\nws = {:?}\nrest = {:?}\n[http]\nlisten = \"off\"\n",
+            dir.path().join("data"),
+            exchange.ws,
+            exchange.rest
+        );
+        let path = dir.path().join("tickforge.toml");
+        std::fs::write(&path, config).expect("the configuration");
+        let path = path.display().to_string();
+        let out = daemon::output(&["run", "--config", &path, "--for", "6s", "--json"]);
+        let summary: Value = serde_json::from_str(&out).expect("a summary");
+        daemon::assert_balanced(&summary);
+        assert_eq!(summary["rejected"], 0, "{name}: {summary}");
+        assert_eq!(summary["checksums_failed"], 0, "{name}: {summary}");
+        assert_eq!(summary["resyncs"], 0, "{name}: {summary}");
+        let ticks = count("trade") + count("quote");
+        assert_eq!(
+            daemon::u64_of(&summary, "/ticks/stored"),
+            ticks,
+            "{name}: {summary}"
+        );
+    }
+}

@@ -198,13 +198,13 @@ async fn alone_synthetic_market_reaches_every_store() {
     assert_everywhere_once(dir.path(), &stores, &summary).await;
 }
 
-/// Each store is away for twenty seconds in turn; Redis comes back empty.
+/// Each store is away in turn, for twenty seconds with `tests/run --long`; Redis comes back empty.
 #[tokio::test]
 async fn alone_stores_that_go_away_miss_nothing() {
     let (Some(_), Some(influx)) = (servers::postgres_url(), servers::influx_url()) else {
         return;
     };
-    let Some(mut redis) = servers::own_redis() else {
+    let (Some(mut redis), Some(calm_redis)) = (servers::own_redis(), servers::own_redis()) else {
         return;
     };
     let stores = |url: String| Stores {
@@ -213,35 +213,40 @@ async fn alone_stores_that_go_away_miss_nothing() {
         influx: influx.clone(),
         database: servers::unique_name(),
     };
+    let (away, calm_for) = if servers::long() { (20, 60) } else { (8, 15) };
     let calm_dir = tempfile::tempdir().expect("a folder");
-    let calm_redis = servers::own_redis().expect("a second one");
-    let calm = run(calm_dir.path(), &stores(calm_redis.url()), 2_000, 40, || ());
+    let calm = run(
+        calm_dir.path(),
+        &stores(calm_redis.url()),
+        2_000,
+        calm_for,
+        || (),
+    );
     drop(calm_redis);
 
     let dir = tempfile::tempdir().expect("a folder");
     let rough_stores = stores(redis.url());
-    let away = Duration::from_secs(20);
-    let back = Duration::from_secs(6);
-    let mut ours = true;
-    let rough = run(dir.path(), &rough_stores, 2_000, 95, || {
+    let (away, back) = (Duration::from_secs(away), Duration::from_secs(5));
+    let seconds = 3 * (away + back).as_secs() as u32 + 10;
+    let rough = run(dir.path(), &rough_stores, 2_000, seconds, || {
         std::thread::sleep(back);
         for server in ["POSTGRES", "INFLUX"] {
-            ours &= servers::ctl(server, "stop");
+            servers::ctl(server, "stop");
             std::thread::sleep(away);
-            ours &= servers::ctl(server, "start");
+            servers::ctl(server, "start");
             std::thread::sleep(back);
         }
         redis.stop();
         std::thread::sleep(away);
         redis.start();
     });
-    eprintln!("calm {calm}\nrough {rough}");
     assert_everywhere_once(dir.path(), &rough_stores, &rough).await;
     let p99 = |summary: &Value| u64_of(summary, "/latency_ns/tick_to_signal/p99");
+    let (calm, rough) = (p99(&calm), p99(&rough));
+    eprintln!("tick_to_signal p99: undisturbed {calm} ns, with stores away {rough} ns");
+    // A ratio of two runs on a machine that others use, too: measured where there is time for it.
     assert!(
-        !ours || p99(&rough) <= 2 * p99(&calm).max(50_000),
-        "calm {} ns, rough {} ns",
-        p99(&calm),
-        p99(&rough)
+        !servers::long() || rough <= 2 * calm,
+        "undisturbed {calm} ns, disturbed {rough} ns"
     );
 }
