@@ -1,6 +1,6 @@
-//! `tickforge demo`: the whole path on embedded defaults. A simulated exchange on loopback, ingested over
-//! a real WebSocket; the three strategies; journal and Parquet in one folder. No server, no
-//! network.
+//! `tickforge demo`: the whole path on embedded defaults. A simulated exchange on loopback,
+//! ingested over a real WebSocket; the three strategies; journal and Parquet in one folder. No
+//! server, no network.
 
 use super::{Common, run};
 use crate::app::App;

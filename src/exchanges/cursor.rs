@@ -73,7 +73,7 @@ impl<'a> Cursor<'a> {
         }
         let digits = i - usize::from(point.is_some());
         if digits == 0 || digits > 19 {
-            return None; // more digits than a u64 surely holds: the complete path knows how to round
+            return None; // more digits than a u64 surely holds: the complete path rounds
         }
         let fraction = point.map_or(0, |p| i - p - 1);
         self.rest = &self.rest[i + 1..];

@@ -29,6 +29,13 @@ const HEAT_OF_SHOCK: f64 = 6.0;
 const SHOCKS_PER_SECOND: f64 = 0.05;
 const MAX_HEAT: f64 = 12.0;
 
+/// A spread of more gaps than this is one that nobody widens further.
+const WIDE: f64 = 2.5;
+/// How often a change behind the touch comes with a second one.
+const MORE_DEEP: f64 = 0.6;
+/// Levels that are missing come at this distance from the touch, gaps, on average.
+const FAR: f64 = 400.0;
+
 pub struct Market {
     index: usize,
     gap: f64,
@@ -159,13 +166,17 @@ impl Market {
     fn act(&mut self, sink: &mut impl Sink) {
         let excited = self.heat / (1.0 + self.heat);
         let orders = 0.09 + 0.04 * excited;
+        let makers = if self.is_wide() { 0.30 } else { 0.14 };
         let kind = self.draw.unit();
         if kind < orders {
             self.market_order(sink);
-        } else if kind < orders + 0.14 {
+        } else if kind < orders + makers {
             self.quote(excited);
         } else {
             self.deep();
+            if self.draw.chance(MORE_DEEP) {
+                self.deep();
+            }
         }
     }
 
@@ -231,6 +242,11 @@ impl Market {
         sink.aggregate(self.index, aggregate, first, self.trade_id);
     }
 
+    fn is_wide(&self) -> bool {
+        let spread = self.book.best(Side::Ask).0 - self.book.best(Side::Bid).0;
+        spread as f64 > WIDE * self.gap
+    }
+
     /// A maker changes the touch: gives way, improves it, or another amount.
     fn quote(&mut self, excited: f64) {
         let pull = self.pull();
@@ -238,16 +254,26 @@ impl Market {
         let ahead = if pull > 0.0 { Side::Bid } else { Side::Ask };
         let behind = if pull > 0.0 { Side::Ask } else { Side::Bid };
         let choice = self.draw.unit();
-        let gives_way = (0.15 * pull.abs()).min(0.45) + 0.15 * excited;
+        let (gives_way, improves) = match self.is_wide() {
+            true => (0.0, 0.9),
+            false => {
+                let gives_way = (0.15 * pull.abs()).min(0.45) + 0.15 * excited;
+                (gives_way, 0.55 - 0.25 * excited)
+            }
+        };
         if choice < gives_way {
             self.book.set(behind, self.book.best(behind).0, 0);
-        } else if ask - bid > 1 && choice < gives_way + 0.55 - 0.25 * excited {
+        } else if ask - bid > 1 && choice < gives_way + improves {
             let side = if self.draw.chance(0.75) {
                 ahead
             } else {
                 behind
             };
-            let step = self.distance(self.gap / 3.0).min(ask - bid - 1);
+            // The wider the spread, the more there is to gain by stepping in.
+            let room = (ask - bid) as f64;
+            let step = self
+                .distance((self.gap / 3.0).max(room / 2.0))
+                .min(ask - bid - 1);
             let price = if side == Side::Bid {
                 bid + step
             } else {
@@ -273,7 +299,7 @@ impl Market {
             Side::Ask
         };
         let levels = self.book.len(side);
-        let reach = if self.draw.chance(0.12) { 400.0 } else { 12.0 };
+        let reach = if self.draw.chance(0.12) { FAR } else { 12.0 };
         let distance = 1 + self.distance(self.gap * reach);
         let best = self.book.best(side).0;
         let depth = distance as f64 / self.gap;
@@ -298,19 +324,23 @@ impl Market {
         }
     }
 
-    /// New levels at the far end where trades ate into the book.
+    /// New levels where trades ate into the book.
     fn keep_deep(&mut self) {
         for side in [Side::Bid, Side::Ask] {
             while self.book.len(side) < MIN_LEVELS {
-                let step = self.distance(self.gap);
-                let lots = self.lots(300.0);
-                let worst = self.book.worst(side);
-                let price = if side == Side::Bid {
-                    worst - step
-                } else {
-                    worst + step
+                // Somewhere behind the touch, not beyond the worst: the far end stays where it is,
+                // however long the market runs.
+                let distance = self.distance(self.gap * FAR);
+                let depth = distance as f64 / self.gap;
+                let lots = self.lots(depth);
+                let best = self.book.best(side).0;
+                let price = match side {
+                    Side::Bid => best - distance,
+                    Side::Ask => best + distance,
                 };
-                self.book.set(side, price, lots);
+                if price > 0 {
+                    self.book.set(side, price, lots);
+                }
             }
         }
     }
@@ -514,6 +544,37 @@ mod tests {
             }
             assert!(crosses >= 2, "seed {seed}: {crosses} crosses");
             assert!(extremes >= 2, "seed {seed}: {extremes} extremes");
+        }
+    }
+
+    /// However long it runs: prices near where they began, and a touch that is a touch.
+    #[test]
+    fn a_market_does_not_run_away() {
+        for (seed, symbol) in [(1, 0), (1, 1), (1, 2), (1, 3), (7, 2)] {
+            let list = symbols(symbol + 1);
+            let (start, gap) = (list[symbol].start as f64, list[symbol].gap);
+            let mut market = Market::new(seed, symbol, &list[symbol], 60.0);
+            let mut sink = Follower::default();
+            let mut spreads = Vec::new();
+            for step in 0..400_000 {
+                market.step(&mut sink);
+                let touch = market.book.touch();
+                spreads.push(touch.ask.0 - touch.bid.0);
+                let middle = (touch.bid.0 + touch.ask.0) as f64 / 2.0;
+                assert!(
+                    (middle / start - 1.0).abs() < 0.3,
+                    "step {step}: {touch:?} from {start}"
+                );
+                assert!(market.book.worst(Side::Bid) > 0, "step {step}");
+            }
+            spreads.sort_unstable();
+            let share = |s: f64| spreads[(spreads.len() as f64 * s) as usize] as f64 / gap;
+            assert!(
+                share(0.5) < 4.0,
+                "{seed} {symbol}: median spread of {} gaps",
+                share(0.5)
+            );
+            assert!(share(0.999) < 60.0, "99.9% spread of {} gaps", share(0.999));
         }
     }
 }

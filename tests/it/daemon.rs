@@ -162,6 +162,7 @@ pub fn assert_balanced(summary: &Value) {
 
 /// One query to InfluxDB: the rows of its first series, by column.
 pub async fn influx_rows(url: &str, database: &str, query: &str) -> Vec<HashMap<String, Value>> {
+    tickforge::commands::install_crypto();
     let client = reqwest::Client::new();
     let request = client.get(format!(
         "{url}/query?db={database}&epoch=ns&q={}",

@@ -1,5 +1,5 @@
-//! The engine with strategies of the test's own: what happens when one panics, when a book is stale,
-//! when scales change, when the same frames come twice.
+//! The engine with strategies of the test's own: what happens when one panics, when a book is
+//! stale, when scales change, when the same frames come twice.
 
 use crate::frames::{Path, frames};
 use tickforge::engine::{Collect, Plan};

@@ -50,7 +50,8 @@ const STRATEGIES: &str = "[strategies.ema_cross]\nbar = \"100ms\"\nfast = 3\nslo
 /// wanders.
 pub fn frames(n: u64) -> Vec<String> {
     let mut x = 7u64;
-    let mut mid = 9_123_450i64;
+    const BASE: i64 = 9_123_450;
+    let (mut mid, mut diff) = (BASE, 0u64);
     let mut draw = |below: u64| {
         x = x
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -61,7 +62,8 @@ pub fn frames(n: u64) -> Vec<String> {
     (1..=n)
         .map(|i| {
             let time = 1_795_339_200_000 + i;
-            mid += draw(5) as i64 - 2;
+            // Bounded, so that bids left behind never cross asks left behind.
+            mid = (mid + draw(5) as i64 - 2).clamp(BASE - 29, BASE + 29);
             let amount = || "1.25000000";
             match draw(10) {
                 0..4 => format!(
@@ -73,9 +75,10 @@ pub fn frames(n: u64) -> Vec<String> {
                     price(mid), amount(), draw(2) == 0
                 ),
                 _ => {
+                    diff += 1;
                     let mut level = |away: i64| format!(r#"["{}","{}.75000000"]"#, price(mid + away), draw(20));
                     format!(
-                        r#"{{"stream":"btcusdt@depth@100ms","data":{{"e":"depthUpdate","E":{time},"s":"BTCUSDT","U":{i},"u":{i},"b":[{},{},{}],"a":[{},{},{}]}}}}"#,
+                        r#"{{"stream":"btcusdt@depth@100ms","data":{{"e":"depthUpdate","E":{time},"s":"BTCUSDT","U":{diff},"u":{diff},"b":[{},{},{}],"a":[{},{},{}]}}}}"#,
                         level(-60), level(-61), level(-62), level(60), level(61), level(62)
                     )
                 }

@@ -21,20 +21,20 @@ struct Stores {
 /// Strategies at a pace that makes a thousand signals within a minute.
 const STRATEGIES: &str = r#"
 [strategies.ema_cross]
-bar = "250ms"
-fast = 3
-slow = 8
+bar = "100ms"
+fast = 2
+slow = 5
 atr = 5
 min_gap_bp = 0.0
 [strategies.rsi_reversion]
-bar = "250ms"
-period = 5
+bar = "100ms"
+period = 4
 min_atr_bp = 0.0
 [strategies.book_imbalance]
-smoothing = "100ms"
-threshold = 0.1
+smoothing = "50ms"
+threshold = 0.05
 strong = 0.5
-cooldown = "150ms"
+cooldown = "100ms"
 max_spread_bp = 50.0
 "#;
 
