@@ -43,8 +43,22 @@ const LISTING: &str = r#"{"symbols":[{"symbol":"BTCUSDT","status":"TRADING","bas
  "filters":[{"filterType":"PRICE_FILTER","tickSize":"0.01000000"},{"filterType":"LOT_SIZE","minQty":"0.00001","stepSize":"0.00001"}]}]}"#;
 
 /// Bars short enough that every strategy works, not only waits.
-const STRATEGIES: &str = "[strategies.ema_cross]\nbar = \"100ms\"\nfast = 3\nslow = 7\n\
-    [strategies.rsi_reversion]\nbar = \"100ms\"\nperiod = 7\n[strategies.book_imbalance]\n";
+const STRATEGIES: &str = "
+[strategies.ema_cross]
+bar = \"100ms\"
+fast = 3
+slow = 7
+min_gap_bp = 0.0
+[strategies.rsi_reversion]
+bar = \"100ms\"
+period = 7
+min_atr_bp = 0.0
+[strategies.book_imbalance]
+smoothing = \"50ms\"
+threshold = 0.05
+cooldown = \"100ms\"
+max_spread_bp = 50.0
+";
 
 /// 40% quotes, 30% trades, 30% diffs of six levels, a millisecond apart, around a price that
 /// wanders.
