@@ -13,7 +13,7 @@ use tickforge::market::book::Level;
 use tickforge::market::{Book, BookDelta, Side};
 
 const TICK: i64 = 1_000_000;
-const START: i64 = 91_234_56 * TICK;
+const START: i64 = 9_123_456 * TICK;
 const LEVELS: usize = 1000;
 const DELTAS: usize = 200_000;
 const REMOVALS: f64 = 0.26;
