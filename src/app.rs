@@ -16,7 +16,11 @@
 //! Shutdown follows the flow: ingest, engine, journal, stores; each drains what the one before it
 //! left.
 
-use crate::capture::Writer;
+mod recording;
+
+pub use recording::Recording;
+
+use crate::capture::Recorder;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{Engine, Plan};
@@ -120,7 +124,7 @@ impl App {
         let (signals, signals_out) = ring(engine_config.signal_ring);
         let (broken, broken_out) = ring(BROKEN_RING);
 
-        let recorder = record.as_deref().map(Writer::create).transpose()?;
+        let recorder = record.as_deref().map(Recorder::start).transpose()?;
         let (journal, opened) = Journal::open(&wiring.journal_dir(), &wiring.config.journal)?;
         wiring.metrics.journal.torn_bytes.set(opened.torn_bytes);
         let (published, published_out) = watch::channel(opened.last_seq);
@@ -256,7 +260,7 @@ impl Wiring {
         &self,
         events: Producer<Event>,
         broken: Consumer<(InstrumentId, Reason)>,
-        recorder: Option<Writer>,
+        recorder: Option<Recorder>,
         stop: Stop,
     ) -> anyhow::Result<JoinHandle<()>> {
         let (registry, metrics) = (Arc::clone(&self.registry), Arc::clone(&self.metrics));

@@ -3,7 +3,13 @@
 //! [`Reader`] streams a capture, [`Writer`] makes one; both take plain files and, by the extension,
 //! zstd. Nothing here knows an exchange. A torn end (the recorder was killed) is a normal end; a
 //! broken line in the middle is an error naming its place, after which reading can go on.
-//! Called by the recorder on the ingest thread, and by replay, export, inspect and the simulator.
+//! Called by the [`Recorder`]'s thread, and by replay, export, inspect and the simulator.
+
+mod frames;
+mod recorder;
+
+pub use frames::{Batch, Batches, Item};
+pub use recorder::{RECORDER, RECORDING, Recorder};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

@@ -40,8 +40,8 @@ impl Feed {
         self.out.add_when_seen(listed, guess);
     }
 
-    /// The connections that carry the instruments added so far.
-    pub fn plans(&self, registry: &Registry) -> Vec<Plan> {
+    /// The connections that carry the instruments added so far, at most `most` on one.
+    pub fn plans(&self, registry: &Registry, most: Option<usize>) -> Vec<Plan> {
         let instruments: Vec<_> = self
             .out
             .slots()
@@ -52,7 +52,10 @@ impl Feed {
             .iter()
             .map(|(id, i)| (*id, i.as_ref()))
             .collect();
-        self.exchange.plan(&borrowed, self.channels)
+        let chunks = borrowed.chunks(most.unwrap_or(usize::MAX).max(1));
+        chunks
+            .flat_map(|chunk| self.exchange.plan(chunk, self.channels))
+            .collect()
     }
 
     /// A frame of `connection` arrived at `recv_ns`. Its events are in `out.events` afterwards, to

@@ -15,6 +15,7 @@ pub mod market;
 pub mod metrics;
 pub mod net;
 pub mod playback;
+pub mod replay;
 pub mod publishers;
 pub mod ring;
 pub mod runner;

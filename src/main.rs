@@ -31,6 +31,10 @@ enum Command {
     Demo(commands::demo::Args),
     /// The daemon
     Run(commands::run::Args),
+    /// An exchange's frames into a capture
+    Record(commands::record::Args),
+    /// Captures through the engine again, with the same decisions
+    Replay(commands::replay::Args),
     /// Serve a synthetic market, or a capture, as an exchange would
     Simulate(tickforge::simulate::Args),
     /// A capture's events, one a line
@@ -57,6 +61,8 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Demo(args) => commands::demo::run(&args, &common),
         Command::Run(args) => commands::run::run(&args, &common),
+        Command::Record(args) => commands::record::run(&args, &common),
+        Command::Replay(args) => commands::replay::run(&args, &common),
         Command::Simulate(args) => commands::simulate(args, &common),
         Command::Export(args) => common
             .logged()

@@ -1,17 +1,28 @@
 //! A capture through the live code: the same feeds and the same engine, driven by recorded lines.
 //!
-//! No clock, no socket. `export`, `inspect` and replay look at the engine after each event.
+//! No clock, no socket. `export`, `inspect` and `replay` look at the engine after each event. A
+//! recording of our own holds a mark for each decision that its ingest thread took (listed, resync,
+//! disconnect), and those are taken as they stand; in other captures a book that the engine finds
+//! wrong is broken at once.
 
-use crate::capture::{Dir, Line};
-use crate::engine::{Collect, Engine, Plan};
+use crate::capture::{Dir, Line, RECORDER, RECORDING};
+use crate::engine::{Collect, Engine, Outbox, Plan};
 use crate::exchanges::{self, Channels, Exchange, Frame, Reject, Rest};
 use crate::feed::Feed;
-use crate::market::{Event, InstrumentId, Reason, Registry};
-use crate::metrics::IngestMetrics;
+use crate::market::{Event, Instrument, InstrumentId, Reason, Registry, Tick};
+use crate::metrics::{IngestMetrics, Metrics};
+use crate::signal::Signal;
 use crate::state::BookChange;
 use anyhow::{Context, bail};
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// The mark of an instrument that the recording run took out of its exchange's list.
+pub const LISTED: &str = "listed";
+/// The mark of a book that the recording run fetched again, because its engine found it wrong.
+pub const RESYNC: &str = "resync";
+/// Why a connection ended that we closed ourselves: its books are not stale for it.
+pub const STOPPED: &str = "stopped";
 
 /// What a recorded line turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,60 +35,60 @@ pub enum Outcome {
     None,
 }
 
-pub struct Playback {
+/// A connection of the capture: which venue, and the connection's number there.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    venue: usize,
+    connection: u32,
+}
+
+pub struct Playback<O = Collect> {
     pub registry: Arc<Registry>,
     pub engine: Engine,
-    pub metrics: IngestMetrics,
-    pub collected: Collect,
+    pub metrics: Arc<Metrics>,
+    /// Where the engine puts what it makes.
+    pub out: O,
     venues: Vec<Venue>,
-    /// By the capture's connection: which venue, and the connection's number there.
-    connections: HashMap<String, (usize, u32)>,
+    connections: HashMap<String, Route>,
     /// The exchange that the caller named, for captures whose addresses do not tell.
     forced: Option<&'static str>,
+    /// Whether the capture says what was decided.
+    recorded: bool,
     /// Ordinal of the newest received frame; -1 before the first.
     pub n: i64,
     events: Vec<Event>,
+    broken: Vec<(InstrumentId, Reason)>,
 }
 
 struct Venue {
     feed: Feed,
     connections: u32,
+    /// By native symbol: listed, and not yet marked as taken. For recordings of our own.
+    listed: HashMap<String, Instrument>,
 }
 
 impl Playback {
-    /// `exchange` overrides what the capture's addresses say.
+    /// Keeps all that the engine makes. `exchange` overrides what the capture's addresses say.
     pub fn new(exchange: Option<&str>, plans: Vec<Plan>) -> anyhow::Result<Self> {
-        let forced = match exchange {
-            Some(name) => {
-                let known = exchanges::ALL.iter().find(|(n, _)| *n == name);
-                let names = || {
-                    exchanges::ALL
-                        .iter()
-                        .map(|(n, _)| *n)
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                };
-                Some(
-                    known
-                        .with_context(|| {
-                            format!("unknown exchange {name:?}; there are {}", names())
-                        })?
-                        .0,
-                )
-            }
-            None => None,
-        };
+        Playback::with(exchange, plans, Collect::default())
+    }
+}
+
+impl<O: Outbox> Playback<O> {
+    pub fn with(exchange: Option<&str>, plans: Vec<Plan>, out: O) -> anyhow::Result<Self> {
         let registry = Arc::new(Registry::default());
         Ok(Playback {
             engine: Engine::new(Arc::clone(&registry), plans),
             registry,
-            metrics: IngestMetrics::default(),
-            collected: Collect::default(),
+            metrics: Arc::default(),
+            out,
             venues: Vec::new(),
             connections: HashMap::new(),
-            forced,
+            forced: exchange.map(known).transpose()?,
+            recorded: false,
             n: -1,
             events: Vec::new(),
+            broken: Vec::new(),
         })
     }
 
@@ -97,109 +108,143 @@ impl Playback {
         mut see: impl FnMut(&Event, BookChange, &Engine, i64),
     ) -> anyhow::Result<Outcome> {
         if line.dir == Dir::Recv {
-            self.n = line.n.map_or(self.n + 1, |n| n as i64);
+            let n = line.n.map_or(-1, |n| n as i64);
+            let route = self.route(&line.conn, line.url.as_deref())?;
+            let payload = line.payload()?;
+            return Ok(Outcome::Frame(self.frame(route, line.t, n, &payload, see)));
         }
-        let (venue, connection) = self.connection(line)?;
-        let outcome = self.feed_line(line, venue, connection)?;
-        let feed = &mut self.venues[venue].feed;
-        std::mem::swap(&mut self.events, &mut feed.out.events);
-        feed.out.wants.clear(); // the recording holds what was done about them
-        for i in 0..self.events.len() {
-            let event = self.events[i];
-            let change = self.engine.on_event(&event, &mut self.collected);
-            see(&event, change, &self.engine, self.n);
+        if line.conn == RECORDER {
+            self.recorded |= line.mark.as_deref() == Some(RECORDING);
+            return Ok(Outcome::None);
         }
-        self.metrics.events_delivered.add(self.events.len() as u64);
-        self.events.clear();
+        let route = self.route(&line.conn, line.url.as_deref())?;
+        let outcome = self.control(line, route)?;
+        self.hand_over(route.venue, &mut see);
         self.break_books(line.t);
         Ok(outcome)
     }
 
-    fn feed_line(&mut self, line: &Line, venue: usize, connection: u32) -> anyhow::Result<Outcome> {
+    /// Plays one received frame; `n` is its ordinal, or -1 for the next one.
+    #[inline]
+    pub fn frame(
+        &mut self,
+        route: Route,
+        recv_ns: i64,
+        n: i64,
+        frame: &[u8],
+        mut see: impl FnMut(&Event, BookChange, &Engine, i64),
+    ) -> Result<Frame, Reject> {
+        self.n = if n < 0 { self.n + 1 } else { n };
+        let feed = &mut self.venues[route.venue].feed;
+        let result = feed.frame(route.connection, recv_ns, frame, &self.metrics.ingest);
+        self.hand_over(route.venue, &mut see);
+        if !self.broken.is_empty() {
+            self.break_books(recv_ns);
+        }
+        result
+    }
+
+    /// Takes what a venue's feed has put out to the engine.
+    #[inline]
+    fn hand_over(
+        &mut self,
+        venue: usize,
+        see: &mut impl FnMut(&Event, BookChange, &Engine, i64),
+    ) {
         let feed = &mut self.venues[venue].feed;
+        feed.out.wants.clear(); // the recording holds what was done about them
+        std::mem::swap(&mut self.events, &mut feed.out.events);
+        let mut tap = Tap {
+            out: &mut self.out,
+            broken: &mut self.broken,
+        };
+        for event in &self.events {
+            let change = self.engine.on_event(event, &mut tap);
+            see(event, change, &self.engine, self.n);
+        }
+        let taken = self.events.len() as u64;
+        self.metrics.ingest.events_delivered.add(taken);
+        self.metrics.engine.events.add(taken);
+        self.events.clear();
+    }
+
+    /// A line that is no frame.
+    fn control(&mut self, line: &Line, route: Route) -> anyhow::Result<Outcome> {
+        let metrics = &self.metrics.ingest;
+        let venue = &mut self.venues[route.venue];
+        let feed = &mut venue.feed;
         match line.dir {
-            Dir::Recv => {
-                let payload = line.payload()?;
-                Ok(Outcome::Frame(feed.frame(
-                    connection,
-                    line.t,
-                    &payload,
-                    &self.metrics,
-                )))
-            }
             Dir::Http => {
                 let url = line.url.as_deref().unwrap_or_default();
                 let body = line.payload()?;
                 match feed.exchange.classify(url) {
                     Rest::Listing => {
                         let listed = feed.exchange.parse_listing(&body)?;
-                        feed.list_when_seen(listed);
-                        Ok(Outcome::Rest(Ok(())))
+                        if self.recorded {
+                            let by_native = listed.into_iter().map(|i| (i.native.clone(), i));
+                            venue.listed.extend(by_native);
+                        } else {
+                            feed.list_when_seen(listed);
+                        }
+                        return Ok(Outcome::Rest(Ok(())));
                     }
-                    Rest::Snapshot(native) => Ok(Outcome::Rest(feed.snapshot(
-                        line.t,
-                        &native,
-                        &body,
-                        &self.metrics,
-                    ))),
-                    Rest::Other => Ok(Outcome::None),
+                    Rest::Snapshot(native) => {
+                        let taken = feed.snapshot(line.t, &native, &body, metrics);
+                        return Ok(Outcome::Rest(taken));
+                    }
+                    Rest::Other => {}
                 }
             }
-            Dir::Disconnect => {
-                feed.disconnected(connection, line.t, &self.metrics);
-                Ok(Outcome::None)
+            Dir::Disconnect if line.why.as_deref() != Some(STOPPED) => {
+                feed.disconnected(route.connection, line.t, metrics);
             }
-            Dir::Connect | Dir::Send | Dir::Mark => Ok(Outcome::None),
+            Dir::Mark => venue.mark(line, metrics),
+            Dir::Disconnect | Dir::Connect | Dir::Send | Dir::Recv => {}
         }
+        Ok(Outcome::None)
     }
 
-    /// What the engine found wrong goes back to its feed, as it does live.
+    /// What the engine found wrong goes back to its feed, unless the recording says when it did.
     fn break_books(&mut self, now_ns: i64) {
-        let broken: Vec<(InstrumentId, Reason)> = self.collected.broken.drain(..).collect();
+        let broken = std::mem::take(&mut self.broken);
+        if self.recorded {
+            return;
+        }
         for (instrument, reason) in broken {
-            for venue in &mut self.venues {
-                venue
-                    .feed
-                    .break_book(instrument, reason, now_ns, &self.metrics);
-                venue.feed.out.wants.clear();
-                for event in venue.feed.out.events.drain(..) {
-                    self.engine.on_event(&event, &mut self.collected);
-                    self.metrics.events_delivered.add(1);
-                }
+            for venue in 0..self.venues.len() {
+                let feed = &mut self.venues[venue].feed;
+                feed.break_book(instrument, reason, now_ns, &self.metrics.ingest);
+                self.hand_over(venue, &mut |_, _, _, _| ());
             }
         }
     }
 
-    /// The venue of a line's connection and the connection's number there.
-    fn connection(&mut self, line: &Line) -> anyhow::Result<(usize, u32)> {
-        if let Some(known) = self.connections.get(&line.conn) {
-            return Ok(*known);
+    /// The venue of a capture's connection and the connection's number there.
+    pub fn route(&mut self, conn: &str, url: Option<&str>) -> anyhow::Result<Route> {
+        if let Some(route) = self.connections.get(conn) {
+            return Ok(*route);
         }
-        let told = line.url.as_deref().and_then(exchanges::by_url);
-        let named = exchanges::ALL
-            .iter()
-            .map(|(n, _)| *n)
-            .find(|n| line.conn.to_lowercase().starts_with(n));
-        let Some(name) = self.forced.or(told).or(named) else {
+        let named = || {
+            let names = exchanges::ALL.iter().map(|(n, _)| *n);
+            names.into_iter().find(|n| conn.to_lowercase().starts_with(n))
+        };
+        let told = url.and_then(exchanges::by_url).or_else(named);
+        let Some(name) = self.forced.or(told) else {
             bail!(
-                "connection {:?}: no exchange is known by {:?}; name it with --exchange",
-                line.conn,
-                line.url.as_deref().unwrap_or("no address")
+                "connection {conn:?}: no exchange is known by {:?}; name it with --exchange",
+                url.unwrap_or("no address")
             );
         };
-        let venue = match self
-            .venues
-            .iter()
-            .position(|v| v.feed.exchange.name() == name)
-        {
+        let at = |v: &Venue| v.feed.exchange.name() == name;
+        let venue = match self.venues.iter().position(at) {
             Some(venue) => venue,
             None => self.add_venue(name)?,
         };
         let connection = self.venues[venue].connections;
         self.venues[venue].connections += 1;
-        self.connections
-            .insert(line.conn.clone(), (venue, connection));
-        Ok((venue, connection))
+        let route = Route { venue, connection };
+        self.connections.insert(conn.to_owned(), route);
+        Ok(route)
     }
 
     fn add_venue(&mut self, name: &str) -> anyhow::Result<usize> {
@@ -211,11 +256,75 @@ impl Playback {
             book: true,
         };
         let mut feed = Feed::new(exchange, Arc::clone(&self.registry), channels);
-        feed.list_when_seen(Vec::new());
+        if !self.recorded {
+            feed.list_when_seen(Vec::new());
+        }
         self.venues.push(Venue {
             feed,
             connections: 0,
+            listed: HashMap::new(),
         });
         Ok(self.venues.len() - 1)
+    }
+}
+
+impl Venue {
+    /// A decision of the recording run.
+    fn mark(&mut self, line: &Line, metrics: &IngestMetrics) {
+        let native = line.symbol.as_deref().unwrap_or_default();
+        match line.mark.as_deref() {
+            Some(LISTED) => {
+                if let Some(instrument) = self.listed.remove(native) {
+                    self.feed.out.recv_ns = line.t;
+                    self.feed.out.add(instrument);
+                    metrics.events_decoded.add(1);
+                }
+            }
+            Some(RESYNC) => {
+                let slots = self.feed.out.slots();
+                let slot = slots.iter().find(|s| s.native == native);
+                let reason = line.why.as_deref().and_then(Reason::from_name);
+                if let (Some(slot), Some(reason)) = (slot, reason) {
+                    let instrument = slot.instrument;
+                    self.feed.break_book(instrument, reason, line.t, metrics);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn known(name: &str) -> anyhow::Result<&'static str> {
+    let mut names = exchanges::ALL.iter().map(|(n, _)| *n);
+    names.clone().find(|n| *n == name).with_context(|| {
+        let all: Vec<_> = names.by_ref().collect();
+        format!("unknown exchange {name:?}; there are {}", all.join(", "))
+    })
+}
+
+/// Passes all on, and keeps what it says of books that are wrong.
+struct Tap<'a, O> {
+    out: &'a mut O,
+    broken: &'a mut Vec<(InstrumentId, Reason)>,
+}
+
+impl<O: Outbox> Outbox for Tap<'_, O> {
+    #[inline]
+    fn signal(&mut self, signal: Signal) {
+        self.out.signal(signal);
+    }
+    #[inline]
+    fn tick(&mut self, tick: Tick) {
+        self.out.tick(tick);
+    }
+    fn book_broken(&mut self, instrument: InstrumentId, reason: Reason) {
+        self.broken.push((instrument, reason));
+        self.out.book_broken(instrument, reason);
+    }
+    fn suppressed(&mut self) {
+        self.out.suppressed();
+    }
+    fn strategy_stopped(&mut self, strategy: &'static str, instrument: InstrumentId) {
+        self.out.strategy_stopped(strategy, instrument);
     }
 }

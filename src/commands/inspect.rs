@@ -158,7 +158,7 @@ fn note(report: &mut Report, reason: String, number: usize) {
 }
 
 fn complete(report: &mut Report, playback: &Playback) {
-    let m = &playback.metrics;
+    let m = &playback.metrics.ingest;
     report.messages = m.frames_received.get();
     report.decoded = m.frames_decoded.get();
     report.control = m.frames_control.get();

@@ -6,6 +6,8 @@ pub mod demo;
 pub mod export;
 pub mod inspect;
 pub mod migrate;
+pub mod record;
+pub mod replay;
 pub mod run;
 pub mod signals;
 pub mod strategies;

@@ -43,13 +43,16 @@ fn run_daemon(
     info!(data_dir = %config.data_dir.display(), name = %config.name, "starting");
     let app = App::start(config, record)?;
     let deadline = run_for.map(|d| Instant::now() + d);
-    let why = super::block_on(wait(&app, deadline))??;
+    let why = super::block_on(wait(|| app.crippled(), deadline))??;
     info!("draining: {why}");
     app.stop()
 }
 
 /// Until a signal, the deadline, or a thread's death. A second signal ends the process at once.
-async fn wait(app: &App, deadline: Option<Instant>) -> anyhow::Result<&'static str> {
+pub async fn wait(
+    crippled: impl Fn() -> bool,
+    deadline: Option<Instant>,
+) -> anyhow::Result<&'static str> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let at = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400 * 365));
@@ -59,7 +62,7 @@ async fn wait(app: &App, deadline: Option<Instant>) -> anyhow::Result<&'static s
             _ = interrupt.recv() => break "interrupted",
             _ = terminate.recv() => break "asked to terminate",
             () = tokio::time::sleep_until(at.into()) => break "the time is over",
-            _ = look.tick() => if app.crippled() { break "a thread has ended" },
+            _ = look.tick() => if crippled() { break "a thread has ended" },
         }
     };
     Ok(why)

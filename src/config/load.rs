@@ -151,6 +151,9 @@ fn exchange(mut s: Section<'_>) -> ExchangeConfig {
         quotes: s.flag("quotes", true),
         book: s.flag("book", true),
         snapshots_per_second: s.number("snapshots_per_second", 1..=1000).map(|n| n as u32),
+        instruments_per_connection: s
+            .number("instruments_per_connection", 1..=1000)
+            .map(|n| n as usize),
         silence: s.duration("silence", ms(100)..=DAY),
         backoff_min: s
             .duration("backoff_min", backoff.clone())

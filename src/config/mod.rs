@@ -95,6 +95,8 @@ pub struct ExchangeConfig {
     pub book: bool,
     /// REST book snapshots per second; the exchange's own limit where left out.
     pub snapshots_per_second: Option<u32>,
+    /// Instruments on one connection; the exchange's own limit where left out.
+    pub instruments_per_connection: Option<usize>,
     /// No frame for this long: reconnect. The exchange's own figure where left out.
     pub silence: Option<Duration>,
     pub backoff_min: Duration,

@@ -145,6 +145,10 @@ impl Reason {
             Reason::SnapshotTooOld => "snapshot_too_old",
         }
     }
+
+    pub fn from_name(name: &str) -> Option<Reason> {
+        Reason::ALL.into_iter().find(|r| r.name() == name)
+    }
 }
 
 /// What happened to a feed or a book, in ring order with the data.

@@ -4,6 +4,7 @@ use super::venue::Venue;
 use super::{Backoff, Stop, stopped};
 use crate::capture::{Dir, Line};
 use crate::exchanges::{Frame, Limits, Plan, Request};
+use crate::playback;
 use anyhow::{Context, anyhow, bail};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use std::collections::{HashMap, VecDeque};
@@ -86,8 +87,9 @@ impl Connection {
             let started = Instant::now();
             let why = match self.live(&mut stop).await {
                 Ok(End::Stopped) => {
-                    self.record(Dir::Disconnect, |line| {
-                        line.with_mark("disconnect", "", "stopped")
+                    let now_ns = self.venue.hub.clock.now_ns();
+                    self.record(now_ns, Dir::Disconnect, |line| {
+                        line.with_mark("disconnect", "", playback::STOPPED)
                     });
                     return;
                 }
@@ -116,7 +118,8 @@ impl Connection {
             () = stopped(stop) => return Ok(End::Stopped),
         };
         info!(connection = %self.name, %url, "connected");
-        self.record(Dir::Connect, |line| line.with_url(url));
+        let now_ns = self.venue.hub.clock.now_ns();
+        self.record(now_ns, Dir::Connect, |line| line.with_url(url));
         let metrics = std::sync::Arc::clone(&self.venue.hub.metrics);
         let up = &metrics.ingest.connections_up;
         up.set(up.get() + 1);
@@ -235,7 +238,10 @@ impl Connection {
     async fn housekeeping(&mut self, socket: &mut Socket, life: &mut Life) -> anyhow::Result<()> {
         let now = Instant::now();
         if now - life.last_frame > self.silence {
-            self.record(Dir::Mark, |line| line.with_mark("reconnect", "", "silence"));
+            let now_ns = self.venue.hub.clock.now_ns();
+            self.record(now_ns, Dir::Mark, |line| {
+                line.with_mark("reconnect", "", "silence")
+            });
             bail!("nothing came for {:.0?}", self.silence);
         }
         if let Some(late) = life
@@ -274,7 +280,8 @@ impl Connection {
     }
 
     async fn send(&self, socket: &mut Socket, text: &str) -> anyhow::Result<()> {
-        self.record(Dir::Send, |line| line.with_text(text));
+        let now_ns = self.venue.hub.clock.now_ns();
+        self.record(now_ns, Dir::Send, |line| line.with_text(text));
         let sending = socket.send(Message::text(text.to_owned()));
         let sent = tokio::time::timeout(CONNECT_TIMEOUT, sending).await;
         sent.context("the socket takes nothing")?.context("sending")
@@ -284,7 +291,7 @@ impl Connection {
     async fn lost(&self, why: &str) {
         let _turn = self.venue.hub.turn().await;
         let now_ns = self.venue.hub.clock.now_ns();
-        self.record(Dir::Disconnect, |line| {
+        self.record(now_ns, Dir::Disconnect, |line| {
             line.with_mark("disconnect", "", why)
         });
         self.venue.feed.borrow_mut().disconnected(
@@ -295,8 +302,7 @@ impl Connection {
         self.venue.pass_on().await;
     }
 
-    fn record(&self, dir: Dir, complete: impl FnOnce(Line) -> Line) {
-        let now_ns = self.venue.hub.clock.now_ns();
+    fn record(&self, now_ns: i64, dir: Dir, complete: impl FnOnce(Line) -> Line) {
         self.venue
             .hub
             .record(|| complete(Line::new(now_ns, self.name.clone(), dir)));

@@ -2,7 +2,7 @@
 
 use super::venue::Venue;
 use super::{Stop, stopped};
-use crate::capture::{Line, Writer};
+use crate::capture::{Line, Recorder};
 use crate::clock::Clock;
 use crate::market::{Event, InstrumentId, Reason, Registry};
 use crate::metrics::Metrics;
@@ -21,7 +21,7 @@ pub struct Hub {
     turn: tokio::sync::Mutex<()>,
     broken: RefCell<Consumer<(InstrumentId, Reason)>>,
     venues: RefCell<Vec<Weak<Venue>>>,
-    recorder: RefCell<Option<Writer>>,
+    recorder: RefCell<Option<Recorder>>,
 }
 
 impl Hub {
@@ -31,7 +31,7 @@ impl Hub {
         registry: Arc<Registry>,
         metrics: Arc<Metrics>,
         clock: Clock,
-        recorder: Option<Writer>,
+        recorder: Option<Recorder>,
     ) -> Rc<Hub> {
         Rc::new(Hub {
             metrics,
@@ -47,10 +47,8 @@ impl Hub {
 
     /// Completes the recording.
     pub fn finish_recording(&self) {
-        if let Some(writer) = self.recorder.borrow_mut().take()
-            && let Err(e) = writer.finish()
-        {
-            tracing::error!("the recording's end may be missing: {e:#}");
+        if let Some(recorder) = self.recorder.borrow_mut().take() {
+            recorder.finish();
         }
     }
 
@@ -67,14 +65,11 @@ impl Hub {
         }
     }
 
-    /// Writes a line of the recording, if there is one.
+    /// Adds a line to the recording, if there is one. What is decided by it must be decided within
+    /// the same turn, so that the order of lines is the order of processing.
     pub fn record(&self, line: impl FnOnce() -> Line) {
-        let mut recorder = self.recorder.borrow_mut();
-        if let Some(writer) = recorder.as_mut()
-            && let Err(e) = writer.write(&line())
-        {
-            tracing::error!("recording ends here, the daemon goes on: {e:#}");
-            *recorder = None;
+        if let Some(recorder) = self.recorder.borrow_mut().as_mut() {
+            recorder.record(line());
         }
     }
 

@@ -8,6 +8,7 @@ use crate::exchanges::output::{SlotId, Want};
 use crate::exchanges::{Channels, Exchange, Request};
 use crate::feed::Feed;
 use crate::market::{Instrument, InstrumentId, Reason};
+use crate::playback;
 use anyhow::{Context, anyhow, bail};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -93,7 +94,8 @@ impl Venue {
         if !self.list(&mut stop).await {
             return;
         }
-        let plans = self.feed.borrow().plans(&self.hub.registry);
+        let most = self.config.instruments_per_connection;
+        let plans = self.feed.borrow().plans(&self.hub.registry, most);
         if plans.is_empty() {
             error!(
                 exchange = self.name,
@@ -158,7 +160,7 @@ impl Venue {
     async fn download_list(&self, path: &str) -> anyhow::Result<Vec<Instrument>> {
         let (url, body) = self.get(path).await?;
         let listed = self.feed.borrow().exchange.parse_listing(&body)?;
-        self.record_rest(url, &body);
+        self.record_rest(self.hub.clock.now_ns(), url, &body);
         Ok(listed)
     }
 
@@ -169,8 +171,14 @@ impl Venue {
         let _turn = self.hub.turn().await;
         let events = {
             let mut feed = self.feed.borrow_mut();
-            feed.out.recv_ns = self.hub.clock.now_ns();
+            let now_ns = self.hub.clock.now_ns();
+            feed.out.recv_ns = now_ns;
             let n = feed.list(listed, chosen);
+            for slot in feed.out.slots() {
+                let line = || Line::new(now_ns, self.name, Dir::Mark);
+                self.hub
+                    .record(|| line().with_mark(playback::LISTED, &slot.native, "configured"));
+            }
             info!(exchange = self.name, instruments = n, "listed");
             std::mem::take(&mut feed.out.events)
         };
@@ -232,9 +240,9 @@ impl Venue {
         Ok((url, body))
     }
 
-    fn record_rest(&self, url: String, body: &[u8]) {
+    fn record_rest(&self, now_ns: i64, url: String, body: &[u8]) {
         self.hub.record(|| {
-            Line::new(self.hub.clock.now_ns(), rest_name(self.name), Dir::Http)
+            Line::new(now_ns, rest_name(self.name), Dir::Http)
                 .with_url(url)
                 .with_payload(body, false)
         });
@@ -249,8 +257,8 @@ impl Venue {
         let now_ns = self.hub.clock.now_ns();
         self.hub.record(|| {
             let native = &self.hub.registry.get(instrument).native;
-            Line::new(now_ns, self.name.to_owned(), Dir::Mark).with_mark(
-                "resync",
+            Line::new(now_ns, self.name, Dir::Mark).with_mark(
+                playback::RESYNC,
                 native,
                 reason.name(),
             )
@@ -440,8 +448,8 @@ impl Venue {
         body: &[u8],
     ) -> anyhow::Result<()> {
         let _turn = self.hub.turn().await;
-        self.record_rest(url, body);
         let now_ns = self.hub.clock.now_ns();
+        self.record_rest(now_ns, url, body);
         let result =
             self.feed
                 .borrow_mut()

@@ -16,6 +16,7 @@ mod influx;
 mod pipeline;
 mod postgres;
 mod redis;
+mod replay;
 mod servers;
 mod tidy;
 

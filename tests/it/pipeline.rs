@@ -19,7 +19,7 @@ struct Stores {
 }
 
 /// Strategies at a pace that makes a thousand signals within a minute.
-const STRATEGIES: &str = r#"
+pub const STRATEGIES: &str = r#"
 [strategies.ema_cross]
 bar = "100ms"
 fast = 2

@@ -140,7 +140,8 @@ impl Output {
         }
         let slot = &mut self.slots[open.slot as usize];
         slot.sync = Sync::Live { last: open.last_id };
-        if open.snapshot {
+        // A snapshot by REST came on none of the connections.
+        if !open.snapshot || self.rule == BookRule::StreamSnapshot {
             slot.book_connection = Some(self.connection);
         }
     }

@@ -1,0 +1,172 @@
+//! `tickforge replay`: recordings through the same feeds, engine and strategies as live, with the
+//! same decisions.
+
+use super::Common;
+use crate::config::Config;
+use crate::replay::{self, Options};
+use crate::simulate::Speed;
+use crate::strategies;
+use crate::suggest;
+use anyhow::{Context, bail};
+use serde::Serialize;
+use std::io::Write;
+use std::path::PathBuf;
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Captures, played one after the other
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// max, or a multiple of the pace at which it was recorded
+    #[arg(long, default_value = "max")]
+    speed: Speed,
+    /// Read all files into memory before the first frame is played
+    #[arg(long)]
+    from_memory: bool,
+    /// Write the signals here, a line of JSON each
+    #[arg(long, value_name = "FILE")]
+    signals: Option<PathBuf>,
+    /// Only this strategy; may be given again for more
+    #[arg(long, value_name = "NAME")]
+    strategy: Vec<String>,
+    /// A parameter: `key=value` of the one --strategy, or `strategy.key=value`
+    #[arg(long, value_name = "K=V")]
+    set: Vec<String>,
+    /// The exchange, where the capture's addresses do not tell
+    #[arg(long)]
+    exchange: Option<String>,
+}
+
+/// The summary, and what only a replay has.
+#[derive(Serialize)]
+struct Report {
+    #[serde(flatten)]
+    summary: crate::summary::Summary,
+    load_seconds: f64,
+    broken_lines: u64,
+}
+
+pub fn run(args: &Args, common: &Common) -> anyhow::Result<bool> {
+    let mut config = common.load()?;
+    crate::logging::init(&config.log);
+    choose(&mut config, &args.strategy, &args.set)?;
+    let options = Options {
+        files: args.files.clone(),
+        speed: args.speed,
+        from_memory: args.from_memory,
+        signals: args.signals.clone(),
+        exchange: args.exchange.clone(),
+    };
+    let replayed = replay::run(&config, &options)?;
+    if common.json {
+        let report = Report {
+            summary: replayed.summary,
+            load_seconds: replayed.load_seconds,
+            broken_lines: replayed.broken_lines,
+        };
+        let mut out = std::io::stdout().lock();
+        serde_json::to_writer(&mut out, &report)?;
+        writeln!(out)?;
+    } else {
+        super::run::print(&replayed.summary, false)?;
+    }
+    if replayed.broken_lines > 0 {
+        bail!(
+            "{} lines could not be played; the others were",
+            replayed.broken_lines
+        );
+    }
+    Ok(true)
+}
+
+/// Puts the command line's strategies and parameters over the configuration's.
+fn choose(config: &mut Config, only: &[String], set: &[String]) -> anyhow::Result<()> {
+    for name in only {
+        known(name)?;
+    }
+    if !only.is_empty() {
+        config.strategies.retain(|name, _| only.contains(name));
+        for name in only {
+            config.strategies.entry(name.clone()).or_default();
+        }
+    }
+    for given in set {
+        let (key, value) = given
+            .split_once('=')
+            .with_context(|| format!("--set {given}: write key=value"))?;
+        let (strategy, key) = match (key.split_once('.'), only) {
+            (Some((strategy, key)), _) => (strategy, key),
+            (None, [one]) => (one.as_str(), key),
+            (None, _) => {
+                bail!("--set {given}: whose? write strategy.{given}, or give one --strategy")
+            }
+        };
+        known(strategy)?;
+        if config.strategies.is_empty() {
+            // All of them run: naming one must not stop the others.
+            let all = strategies::ALL.iter().map(|e| e.spec.name.to_owned());
+            config.strategies = all.map(|n| (n, toml::Table::new())).collect();
+        }
+        let table = config.strategies.entry(strategy.to_owned()).or_default();
+        table.insert(key.to_owned(), value_of(value));
+    }
+    Ok(())
+}
+
+fn known(name: &str) -> anyhow::Result<()> {
+    if strategies::find(name).is_none() {
+        let names = strategies::ALL.iter().map(|e| e.spec.name);
+        bail!("unknown strategy \"{name}\"{}", suggest::hint(name, names));
+    }
+    Ok(())
+}
+
+/// As TOML has it; what is none is text, so that durations need no quotes.
+fn value_of(text: &str) -> toml::Value {
+    let whole = format!("v = {text}").parse::<toml::Table>();
+    whole
+        .ok()
+        .and_then(|mut table| table.remove("v"))
+        .unwrap_or_else(|| toml::Value::String(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(text: &str, only: &[&str], set: &[&str]) -> Result<Config, String> {
+        let owned = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+        let mut config = Config::parse(text, "test").expect("valid");
+        choose(&mut config, &owned(only), &owned(set)).map_err(|e| e.to_string())?;
+        Ok(config)
+    }
+
+    #[test]
+    fn strategies_and_parameters_are_chosen() {
+        let config = chosen("", &["ema_cross"], &["fast=3", "bar=250ms"]).expect("valid");
+        assert_eq!(config.strategies.len(), 1);
+        let table = &config.strategies["ema_cross"];
+        assert_eq!(table["fast"].as_integer(), Some(3));
+        assert_eq!(table["bar"].as_str(), Some("250ms"));
+        assert_eq!(crate::app::plans(&config).expect("plans").len(), 1);
+        let config = chosen("", &[], &["ema_cross.fast=3"]).expect("valid");
+        assert_eq!(config.strategies.len(), strategies::ALL.len());
+        let text = "[strategies.ema_cross]\nfast = 5\nslow = 9";
+        let config = chosen(text, &[], &["ema_cross.fast=3"]).expect("valid");
+        assert_eq!(config.strategies["ema_cross"]["slow"].as_integer(), Some(9));
+        assert_eq!(config.strategies.len(), 1);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (only, set, part) in [
+            (&["ema_cros"][..], &[][..], "did you mean"),
+            (&[], &["fast=3"], "whose?"),
+            (&["ema_cross"], &["fast"], "write key=value"),
+            (&[], &["ema_cros.fast=3"], "did you mean"),
+        ] {
+            let error = chosen("", only, set).err().expect("refused");
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}
