@@ -7,10 +7,20 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
 use tickforge::market::book::Level;
-use tickforge::market::{Book, BookDelta, Side};
+use tickforge::capture::Reader;
+use tickforge::market::event::Flags;
+use tickforge::market::{Book, BookDelta, Instrument, Kind, Side};
+use tickforge::playback::Playback;
+
+mod paired;
+use paired::{Contender, compare};
 
 const TICK: i64 = 1_000_000;
 const START: i64 = 9_123_456 * TICK;
@@ -247,5 +257,121 @@ fn reads(c: &mut Criterion, book: &Book, fill: &[BookDelta]) {
     group.finish();
 }
 
-criterion_group!(benches, bench);
+/// Changes as they came: `None` begins a snapshot.
+type Recorded = Vec<(usize, Option<BookDelta>)>;
+
+/// The book changes of a capture by its instruments, decoded beforehand.
+fn recorded(path: &Path) -> anyhow::Result<(Vec<Arc<Instrument>>, Recorded)> {
+    let mut playback = Playback::new(None, Vec::new())?;
+    let mut changes = Recorded::new();
+    for line in Reader::open(path)? {
+        playback.line(&line?.1, |event, _, _, _| {
+            if event.kind != Kind::Book {
+                return;
+            }
+            let book = event.instrument as usize;
+            if event.flags.has(Flags::SNAPSHOT) && event.flags.has(Flags::FIRST) {
+                changes.push((book, None));
+            }
+            if !event.flags.has(Flags::EMPTY) {
+                changes.push((book, Some(event.delta())));
+            }
+        })?;
+    }
+    Ok((playback.registry.all(), changes))
+}
+
+/// The changes of a recorded Coinbase feed, its snapshots of tens of thousands of levels included.
+fn replayed(_: &mut Criterion) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = folder.join("../shared/corpus/coinbase.capture.jsonl.zst");
+    let Ok((instruments, changes)) = recorded(&path) else {
+        // A closed standard output ends a bench anyway.
+        let _ = writeln!(std::io::stdout(), "skipped: no recorded capture is beside the project");
+        return;
+    };
+    let after = changes.iter().rposition(|(_, c)| c.is_none()).unwrap_or(0);
+    let rest = changes[after..]
+        .iter()
+        .position(|(_, c)| c.is_some_and(|d| d.amount == 0))
+        .unwrap_or(0);
+    let (fill, deltas) = changes.split_at(after + rest);
+    let new = |i: &Arc<Instrument>| Book::new(i.tick(i.price_scale()), 0, false);
+    let apply = |books: &mut [Book], changes: &Recorded| {
+        for (book, change) in changes {
+            match change {
+                Some(delta) => books[*book].apply(delta),
+                None => books[*book].clear(),
+            }
+            black_box((books[*book].best_bid(), books[*book].best_ask()));
+        }
+    };
+    let apply_map = |maps: &mut [MapBook], changes: &Recorded| {
+        for (book, change) in changes {
+            match change {
+                Some(delta) => maps[*book].apply(delta),
+                None => maps[*book] = MapBook::default(),
+            }
+            black_box(maps[*book].touch());
+        }
+    };
+    for (title, fill, changes) in [
+        ("recorded Coinbase deltas", fill.to_vec(), deltas.to_vec()),
+        ("recorded Coinbase feed, snapshots too", Recorded::new(), changes.clone()),
+    ] {
+        let books = RefCell::new(Vec::new());
+        let maps = RefCell::new(Vec::new());
+        let ours = Contender {
+            name: "tickforge",
+            operations: changes.len() as u64,
+            prepare: Box::new(|| {
+                let mut fresh: Vec<Book> = instruments.iter().map(new).collect();
+                apply(&mut fresh, &fill);
+                *books.borrow_mut() = fresh;
+            }),
+            work: Box::new(|| apply(&mut books.borrow_mut(), &changes)),
+        };
+        let map = Contender {
+            name: "BTreeMap",
+            operations: changes.len() as u64,
+            prepare: Box::new(|| {
+                let mut fresh: Vec<MapBook> =
+                    instruments.iter().map(|_| MapBook::default()).collect();
+                apply_map(&mut fresh, &fill);
+                *maps.borrow_mut() = fresh;
+            }),
+            work: Box::new(|| apply_map(&mut maps.borrow_mut(), &changes)),
+        };
+        compare(title, 21, vec![ours, map]);
+        for (book, map) in books.borrow().iter().zip(maps.borrow().iter()) {
+            assert_eq!((book.best_bid(), book.best_ask()), map.touch());
+            assert_eq!(book.len(Side::Buy), map.bids.len());
+        }
+    }
+}
+
+fn paired(_: &mut Criterion) {
+    let (fill, deltas) = deltas();
+    let mut book = Book::new(TICK, 0, false);
+    let mut map = MapBook::default();
+    for delta in &fill {
+        book.apply(delta);
+        map.apply(delta);
+    }
+    let ours = Contender::new("tickforge", deltas.len() as u64, || {
+        for delta in &deltas {
+            book.apply(delta);
+            black_box((book.best_bid(), book.best_ask()));
+        }
+    });
+    let peer = Contender::new("BTreeMap", deltas.len() as u64, || {
+        for delta in &deltas {
+            map.apply(delta);
+            black_box(map.touch());
+        }
+    });
+    compare("generated deltas, 1000 levels", 21, vec![ours, peer]);
+}
+
+criterion_group!(benches, bench, paired, replayed);
 criterion_main!(benches);

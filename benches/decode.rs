@@ -1,7 +1,7 @@
 //! Text to values: the decoder beside simd-json's typed path and the best-known Rust peer, in one
 //! run.
 //!
-//! `cargo bench --bench decode`. The peers parse into what they need for the same job: simd-json
+//! `cargo bench --bench decode`; the lines that begin with "paired" compare in turn. The peers parse into what they need for the same job: simd-json
 //! into borrowed structs with fixed-point integers, `barter-data` into its own `MarketEvent` (its
 //! inner object only, without the stream's wrapper, which favours it).
 
@@ -14,11 +14,16 @@ use barter_data::subscription::book::OrderBookEvent;
 use barter_data::subscription::trade::PublicTrade;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use serde::Deserialize;
+use std::cell::RefCell;
 use std::hint::black_box;
+use std::rc::Rc;
 use std::sync::Arc;
 use tickforge::exchanges::binance::Binance;
 use tickforge::exchanges::{Exchange, Output};
 use tickforge::market::{Fit, Number, Registry};
+
+mod paired;
+use paired::{Contender, compare};
 
 const LISTING: &str = r#"{"symbols":[{"symbol":"BTCUSDT","status":"TRADING","baseAsset":"BTC","quoteAsset":"USDT",
  "filters":[{"filterType":"PRICE_FILTER","tickSize":"0.01000000"},{"filterType":"LOT_SIZE","minQty":"0.00001","stepSize":"0.00001"}]}]}"#;
@@ -201,5 +206,103 @@ fn depths(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, trades, depths);
+/// Frames in one round of a paired comparison, and how many rounds.
+const FRAMES: u64 = 2000;
+const ROUNDS: usize = 41;
+
+fn paired_trades(_: &mut Criterion) {
+    let frames: Vec<String> = (1..=FRAMES).map(|i| wrapped("trade", &trade(i))).collect();
+    let inner: Vec<String> = (1..=FRAMES).map(trade).collect();
+    let peer = |text: &str| -> BinanceTrade { serde_json::from_str(text).expect("a trade") };
+    let peers = [
+        typed("simd-json typed", &frames, |bytes, buffers| {
+            let t: Wrapped<TypedTrade> =
+                simd_json::serde::from_slice_with_buffers(bytes, buffers).expect("typed");
+            let d = t.data;
+            black_box((d.s.len(), d.t, fixed(d.p), fixed(d.q), d.time, d.m));
+        }),
+        Contender::new("barter-data", FRAMES, || {
+            for text in &inner {
+                let t = peer(black_box(text));
+                black_box(MarketIter::<usize, PublicTrade>::from((BinanceSpot::ID, 0, t)));
+            }
+        }),
+    ];
+    compare("Binance trade", ROUNDS, with_ours(&frames, peers));
+}
+
+fn paired_depths(_: &mut Criterion) {
+    let frames: Vec<String> = (1..=FRAMES)
+        .map(|i| wrapped("depth@100ms", &depth(20, i)))
+        .collect();
+    let inner: Vec<String> = (1..=FRAMES).map(|i| depth(20, i)).collect();
+    let peers = [
+        typed("simd-json typed", &frames, |bytes, buffers| {
+            let d: Wrapped<TypedDepth> =
+                simd_json::serde::from_slice_with_buffers(bytes, buffers).expect("typed");
+            let levels = d.data.b.iter().chain(&d.data.a);
+            let sum = levels.map(|l| fixed(l[0]) ^ fixed(l[1])).fold(0, |a, b| a ^ b);
+            black_box((d.data.s.len(), d.data.first, d.data.u, sum));
+        }),
+        Contender::new("barter-data", FRAMES, || {
+            for text in &inner {
+                let d: BinanceSpotOrderBookL2Update =
+                    serde_json::from_str(black_box(text)).expect("a depth update");
+                black_box(MarketIter::<usize, OrderBookEvent>::from((
+                    BinanceSpot::ID,
+                    0,
+                    d,
+                )));
+            }
+        }),
+    ];
+    compare("Binance depth, 20 levels", ROUNDS, with_ours(&frames, peers));
+}
+
+/// Ours first: all frames, each with the next id, then a fresh decoder.
+fn with_ours<'a>(frames: &'a [String], peers: [Contender<'a>; 2]) -> Vec<Contender<'a>> {
+    let state = Rc::new(RefCell::new(decoder()));
+    let fresh = Rc::clone(&state);
+    let ours = Contender {
+        name: "tickforge",
+        operations: frames.len() as u64,
+        prepare: Box::new(move || *fresh.borrow_mut() = decoder()),
+        work: Box::new(move || {
+            let (binance, out) = &mut *state.borrow_mut();
+            for frame in frames {
+                out.begin(0, 7);
+                out.events.clear();
+                let done = binance.decode(frame.as_bytes(), out);
+                black_box((&out.events, done.is_ok()));
+            }
+        }),
+    };
+    std::iter::once(ours).chain(peers).collect()
+}
+
+/// simd-json parses in place, so each round has copies of its own, made outside its time.
+fn typed<'a>(
+    name: &'static str,
+    frames: &'a [String],
+    parse: impl Fn(&mut [u8], &mut simd_json::Buffers) + 'a,
+) -> Contender<'a> {
+    let copies = Rc::new(RefCell::new(Vec::new()));
+    let filled = Rc::clone(&copies);
+    let mut buffers = simd_json::Buffers::new(64 * 1024);
+    Contender {
+        name,
+        operations: frames.len() as u64,
+        prepare: Box::new(move || {
+            *filled.borrow_mut() = frames.iter().map(|f| f.clone().into_bytes()).collect();
+        }),
+        work: Box::new(move || {
+            for bytes in copies.borrow_mut().iter_mut() {
+                let bytes: &mut Vec<u8> = bytes;
+                parse(bytes, &mut buffers);
+            }
+        }),
+    }
+}
+
+criterion_group!(benches, trades, depths, paired_trades, paired_depths);
 criterion_main!(benches);

@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 use tickforge::market::{Event, Side, Trade};
 use tickforge::ring::ring;
 
+mod paired;
+use paired::{Contender, compare};
+
 const CAPACITY: usize = 8192;
 /// Events pushed or read at once where that is possible.
 const BATCH: usize = 32;
@@ -181,5 +184,27 @@ fn bench(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, bench);
+/// Ours and rtrb in turn: one event there and back, half of it counted.
+fn paired_hops(_: &mut Criterion) {
+    const TRIPS: u64 = 20_000;
+    let ours = Pipe {
+        name: "tickforge",
+        make: || ring::<Event>(CAPACITY),
+        push: |producer, event| producer.push(event).is_ok(),
+        pop: |consumer| consumer.pop(),
+    };
+    let rtrb = Pipe {
+        name: "rtrb",
+        make: || rtrb::RingBuffer::<Event>::new(CAPACITY),
+        push: |producer, event| producer.push(event).is_ok(),
+        pop: |consumer| consumer.pop().ok(),
+    };
+    let contenders = vec![
+        Contender::new(ours.name, 2 * TRIPS, || drop(ours.ping_pong(TRIPS))),
+        Contender::new(rtrb.name, 2 * TRIPS, || drop(rtrb.ping_pong(TRIPS))),
+    ];
+    compare("ring hop", 41, contenders);
+}
+
+criterion_group!(benches, bench, paired_hops);
 criterion_main!(benches);

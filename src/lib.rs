@@ -26,5 +26,6 @@ pub mod strategies;
 pub mod strategy;
 pub mod suggest;
 pub mod summary;
+mod swar;
 pub mod view;
 pub mod wait;

@@ -6,6 +6,7 @@
 //! for a frame of 200 bytes, decompression not counted.
 
 use super::{CaptureError, Chunk, Dir, Fault, Line, Reader};
+use crate::swar;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
@@ -241,16 +242,6 @@ fn digits(text: &[u8]) -> Option<(i64, &[u8])> {
         .filter(|(v, _)| *v >= 0)
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
-
-/// Bits at the bytes of `word` that are `byte`; exact for the lowest one.
-#[inline(always)]
-fn matches(word: u64, byte: u8) -> u64 {
-    let zeros = word ^ (ONES * u64::from(byte));
-    zeros.wrapping_sub(ONES) & !zeros & HIGHS
-}
-
 /// Appends what a JSON string without its quotes says; false where it holds more than plain text
 /// and escaped quotes, slashes and backslashes.
 #[inline]
@@ -263,13 +254,11 @@ fn unescape(raw: &[u8], text: &mut Vec<u8>) -> bool {
     while let Some(chunk) = raw.get(i..i + 8).and_then(|c| <[u8; 8]>::try_from(c).ok()) {
         out[o..o + 8].copy_from_slice(&chunk);
         let word = u64::from_le_bytes(chunk);
-        let hits = matches(word, b'\\') | matches(word, b'"');
-        if hits == 0 {
-            (i, o) = (i + 8, o + 8);
+        let plain = swar::first(swar::equal(word, b'\\') | swar::equal(word, b'"'));
+        (i, o) = (i + plain, o + plain);
+        if plain == 8 {
             continue;
         }
-        let plain = hits.trailing_zeros() as usize / 8;
-        (i, o) = (i + plain, o + plain);
         if !escape(raw, i, &mut out[o]) {
             return false;
         }

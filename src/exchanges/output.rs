@@ -11,6 +11,7 @@
 mod books;
 mod scale;
 mod seen;
+mod symbols;
 
 use super::Reject;
 use crate::market::decimal::{self, Scale};
@@ -22,6 +23,7 @@ use rustc_hash::FxHashMap;
 use seen::SeenIds;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use symbols::Symbols;
 
 /// Index of an instrument within its exchange's feed.
 pub type SlotId = u32;
@@ -121,7 +123,7 @@ pub struct Output {
     pub recv_ns: i64,
     rule: BookRule,
     slots: Vec<Slot>,
-    by_native: FxHashMap<Box<[u8]>, SlotId>,
+    by_native: Symbols,
     registry: Arc<Registry>,
     /// Instruments that become slots when their first message comes (captures).
     candidates: FxHashMap<Box<[u8]>, Instrument>,
@@ -153,7 +155,7 @@ impl Output {
             recv_ns: 0,
             rule,
             slots: Vec::new(),
-            by_native: FxHashMap::default(),
+            by_native: Symbols::default(),
             registry,
             candidates: FxHashMap::default(),
             guess: None,
@@ -171,7 +173,7 @@ impl Output {
         let native = instrument.native.clone();
         let (price_scale, amount_scale) = (instrument.price_scale(), instrument.amount_scale());
         let id = self.registry.add(instrument);
-        self.by_native.insert(native.as_bytes().into(), slot);
+        self.by_native.insert(native.as_bytes(), slot);
         self.slots.push(Slot {
             instrument: id,
             native,
@@ -209,7 +211,7 @@ impl Output {
     #[inline]
     pub fn slot(&mut self, native: &[u8]) -> Result<SlotId, Reject> {
         match self.by_native.get(native) {
-            Some(slot) => Ok(*slot),
+            Some(slot) => Ok(slot),
             None => self.first_seen(native).ok_or(Reject::Symbol),
         }
     }
