@@ -395,9 +395,15 @@ struct Tasks {
 
 impl Tasks {
     async fn run(self, influx: Option<Consumer<Tick>>, updates: Option<Consumer<Tick>>) {
-        let passing = Arc::clone(&self.metrics);
-        tokio::task::spawn_local(async move { beat(&passing.passes.stores).await });
         let mut tasks = Vec::new();
+        let (passing, mut stop) = (Arc::clone(&self.metrics), self.stop.clone());
+        // Keeps the thread, and what watches it, where nothing else is configured.
+        tasks.push(tokio::task::spawn_local(async move {
+            tokio::select! {
+                () = beat(&passing.passes.stores) => {}
+                () = net::stopped(&mut stop) => {}
+            }
+        }));
         let mut taken = self.taken.iter().cloned();
         let stores = self.config.stores.clone();
         if let Some(config) = stores.postgres {

@@ -1,8 +1,8 @@
-//! What does the daemon's supervisor hear? systemd's notify protocol where `NOTIFY_SOCKET` names a
-//! socket, nothing elsewhere; and what goes wrong with threads and clock stands in the log.
+//! What does the daemon's supervisor hear? systemd's notify protocol where `NOTIFY_SOCKET` names
+//! a socket, nothing elsewhere; and what goes wrong with threads and clock stands in the log.
 //!
 //! `READY=1` comes when every thread has passed its loop once, `WATCHDOG=1` only while all do: see
-//! [`Watchdog`]. Driven by `commands::run`, on its thread; slows nothing down and waits for nothing.
+//! [`Watchdog`]. Driven by `commands::run`, on its thread; slows nothing down, waits for nothing.
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(500);
 const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// A thread that stands still for this long is named in the log, where no watchdog says sooner.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The host's clock has stepped when it moved so far within a look, ns. Slewing moves it by 0.25 ms.
+/// The host's clock has stepped when it moved so far within a look, ns; slewing is 20 times less.
 const STEP_NS: i64 = 5_000_000;
 
 pub struct Service {

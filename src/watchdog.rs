@@ -1,4 +1,4 @@
-//! Does every thread pass its loop? Feeds the watchdog of whoever supervises the daemon, or does not.
+//! Does every thread pass its loop? If so, the watchdog of whoever supervises the daemon is fed.
 //!
 //! Each loop counts its passes, idle ones too: the longest sleep is half a second, so a silent
 //! exchange is no reason not to feed. One thread that stands still is one, whatever the others do.

@@ -10,6 +10,7 @@ mod alloc;
 mod capture;
 mod config;
 mod daemon;
+mod deploy;
 mod engine;
 mod frames;
 mod influx;
@@ -17,6 +18,7 @@ mod pipeline;
 mod postgres;
 mod redis;
 mod servers;
+mod supervised;
 mod tidy;
 
 #[global_allocator]
