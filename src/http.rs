@@ -2,6 +2,7 @@
 //!
 //! Runs on the publisher runtime and only reads the shared counters: it can slow nothing down.
 
+mod by_exchange;
 mod encoder;
 mod exposition;
 

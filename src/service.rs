@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(500);
 const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// A thread that stands still for this long is named in the log, where no watchdog says sooner.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The host's clock has stepped when it moved so far within a look, ns; slewing is 20 times less.
+/// The host's clock has stepped when it moved so far within a look, ns; slewing moves both alike.
 const STEP_NS: i64 = 5_000_000;
 
 pub struct Service {
