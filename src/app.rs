@@ -22,7 +22,7 @@ pub use recording::Recording;
 
 use crate::capture::Recorder;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Changes, Config};
 use crate::engine::{Engine, Plan};
 use crate::market::{Event, InstrumentId, Reason, Registry, Tick};
 use crate::metrics::{Metrics, SignalMetrics, TickMetrics};
@@ -38,6 +38,7 @@ use crate::signal::record::Described;
 use crate::strategy::parameters;
 use crate::summary::Summary;
 use crate::wait::Waiter;
+use crate::watchdog::beat;
 use crate::{http, strategies};
 use anyhow::{Context, anyhow, bail};
 use std::path::PathBuf;
@@ -60,7 +61,9 @@ type StopSender = watch::Sender<Option<Instant>>;
 pub struct App {
     pub metrics: Arc<Metrics>,
     pub registry: Arc<Registry>,
+    pub clock: Clock,
     config: Config,
+    fresh: watch::Sender<Duration>,
     started: Instant,
     stop_ingest: StopSender,
     stop_journal: StopSender,
@@ -96,6 +99,8 @@ struct Wiring {
     registry: Arc<Registry>,
     clock: Clock,
     described: Arc<Vec<Described>>,
+    /// `[http] fresh`.
+    fresh: watch::Receiver<Duration>,
 }
 
 impl App {
@@ -109,11 +114,13 @@ impl App {
         let described = Arc::new(plans.iter().map(Plan::described).collect::<Vec<_>>());
         std::fs::create_dir_all(&config.data_dir)
             .with_context(|| format!("data folder {} cannot be made", config.data_dir.display()))?;
+        let (fresh, fresh_now) = watch::channel(config.http.fresh);
         let wiring = Wiring {
             metrics: Arc::new(Metrics::default()),
             registry: Arc::new(Registry::default()),
             clock: Clock::system(),
             described,
+            fresh: fresh_now,
             config,
         };
         let (stop_ingest, ingest_stop) = watch::channel(None);
@@ -127,6 +134,8 @@ impl App {
         let recorder = record.as_deref().map(Recorder::start).transpose()?;
         let (journal, opened) = Journal::open(&wiring.journal_dir(), &wiring.config.journal)?;
         wiring.metrics.journal.torn_bytes.set(opened.torn_bytes);
+        let max_bytes = wiring.config.journal.max_bytes;
+        wiring.metrics.journal.max_bytes.set(max_bytes);
         let (published, published_out) = watch::channel(opened.last_seq);
         let mut stores = Stores::new(&wiring, published_out, stores_stop.clone());
         let context = wiring.journal_context(published, stores.taken.clone());
@@ -140,7 +149,9 @@ impl App {
         Ok(App {
             metrics: wiring.metrics,
             registry: wiring.registry,
+            clock: wiring.clock,
             config: wiring.config,
+            fresh,
             started: Instant::now(),
             stop_ingest,
             stop_journal,
@@ -185,6 +196,26 @@ impl App {
             &self.config.data_dir,
             self.started.elapsed().as_secs_f64(),
         )
+    }
+
+    /// Takes over what can be changed while running; says what that was, and what needs a restart.
+    pub fn reload(&mut self, new: &Config) -> Changes {
+        let changes = self.config.take_over(new);
+        self.fresh.send_replace(self.config.http.fresh);
+        changes
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The threads that this configuration has started, by their names in `Passes`.
+    pub fn threads(&self) -> Vec<&'static str> {
+        let mut threads = vec!["ingest", "engine", "journal", "stores"];
+        if self.config.stores.parquet.is_some() {
+            threads.push("parquet");
+        }
+        threads
     }
 
     /// A thread has ended that should run: a panic there. The daemon is of no use then.
@@ -267,6 +298,8 @@ impl Wiring {
         let (clock, config) = (self.clock, self.config.clone());
         spawn("ingest", move || {
             let work = async {
+                let passing = Arc::clone(&metrics);
+                tokio::task::spawn_local(async move { beat(&passing.passes.ingest).await });
                 let hub = Hub::new(events, broken, registry, metrics, clock, recorder);
                 net::ingest(&config, hub, stop).await;
             };
@@ -292,6 +325,16 @@ struct Stores {
 impl Stores {
     fn new(wiring: &Wiring, published: watch::Receiver<u64>, stop: Stop) -> Self {
         let config = &wiring.config.stores;
+        wiring
+            .metrics
+            .postgres
+            .wanted
+            .set(config.postgres.is_some().into());
+        wiring
+            .metrics
+            .redis
+            .wanted
+            .set(config.redis.is_some().into());
         let followers =
             usize::from(config.postgres.is_some()) + usize::from(config.redis.is_some());
         let mut outlets = Vec::new();
@@ -330,6 +373,7 @@ impl Stores {
             metrics: Arc::clone(&wiring.metrics),
             published: self.published,
             taken: self.taken,
+            fresh: wiring.fresh.clone(),
             stop: self.stop,
         };
         let (influx, updates) = (self.influx, self.updates);
@@ -349,12 +393,21 @@ struct Tasks {
     metrics: Arc<Metrics>,
     published: watch::Receiver<u64>,
     taken: Vec<Arc<AtomicU64>>,
+    fresh: watch::Receiver<Duration>,
     stop: Stop,
 }
 
 impl Tasks {
     async fn run(self, influx: Option<Consumer<Tick>>, updates: Option<Consumer<Tick>>) {
         let mut tasks = Vec::new();
+        let (passing, mut stop) = (Arc::clone(&self.metrics), self.stop.clone());
+        // Keeps the thread, and what watches it, where nothing else is configured.
+        tasks.push(tokio::task::spawn_local(async move {
+            tokio::select! {
+                () = beat(&passing.passes.stores) => {}
+                () = net::stopped(&mut stop) => {}
+            }
+        }));
         let mut taken = self.taken.iter().cloned();
         let stores = self.config.stores.clone();
         if let Some(config) = stores.postgres {
@@ -396,8 +449,9 @@ impl Tasks {
             }));
         }
         let (config, metrics, stop) = (self.config.http, self.metrics, self.stop);
+        let fresh = self.fresh;
         tasks.push(tokio::task::spawn_local(async move {
-            if let Err(e) = http::serve(config, metrics, stop).await {
+            if let Err(e) = http::serve(config, fresh, metrics, stop).await {
                 tracing::error!("no metrics page: {e:#}; the daemon goes on");
             }
         }));

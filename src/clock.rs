@@ -45,4 +45,14 @@ impl Clock {
     pub fn now_ns(&self) -> i64 {
         self.wall_ns + self.start.elapsed().as_nanos() as i64
     }
+
+    /// How far the host's clock has moved away from this one, ns; `None` where a pause between the
+    /// readings would falsify it.
+    pub fn host_lead_ns(&self) -> Option<i64> {
+        const PAUSE_NS: i64 = 1_000_000;
+        let before = self.now_ns();
+        let host = now_ns();
+        let after = self.now_ns();
+        (after - before < PAUSE_NS).then(|| host - before.midpoint(after))
+    }
 }

@@ -9,12 +9,14 @@
 use crate::exchanges::output::{Counts, Want};
 use crate::exchanges::{Channels, Exchange, Frame, Output, Plan, Reject};
 use crate::market::{Instrument, InstrumentId, Reason, Registry};
-use crate::metrics::IngestMetrics;
+use crate::metrics::{IngestMetrics, VenueMetrics};
 use std::sync::Arc;
 
 pub struct Feed {
     pub exchange: Box<dyn Exchange>,
     pub out: Output,
+    /// This exchange's share of what is counted.
+    pub counts: Arc<VenueMetrics>,
     channels: Channels,
 }
 
@@ -24,6 +26,7 @@ impl Feed {
         Feed {
             exchange,
             out,
+            counts: Arc::default(),
             channels,
         }
     }
@@ -71,6 +74,7 @@ impl Feed {
         self.out.begin(connection, recv_ns);
         let mark = self.out.mark();
         metrics.frames_received.add(1);
+        self.counts.frames_received.add(1);
         metrics.bytes_received.add(frame.len() as u64);
         let result = self.exchange.decode(frame, &mut self.out);
         match &result {
@@ -78,6 +82,7 @@ impl Feed {
             Ok(_) => metrics.frames_control.add(1),
             Err(_) => {
                 metrics.frames_rejected.add(1);
+                self.counts.frames_rejected.add(1);
                 self.out.reject(mark);
             }
         }
@@ -154,6 +159,8 @@ impl Feed {
             metrics.gaps.add(c.gaps);
             metrics.inexact.add(c.inexact);
             metrics.resyncs.add(c.resyncs);
+            self.counts.gaps.add(c.gaps);
+            self.counts.resyncs.add(c.resyncs);
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Runs on the publisher runtime and only reads the shared counters: it can slow nothing down.
 
+mod by_exchange;
 mod encoder;
 mod exposition;
 
@@ -26,6 +27,7 @@ use tokio::sync::watch;
 /// logged, and nothing more: the daemon does its work without it.
 pub async fn serve(
     config: HttpConfig,
+    fresh: watch::Receiver<Duration>,
     metrics: Arc<Metrics>,
     stop: watch::Receiver<Option<Instant>>,
 ) -> anyhow::Result<()> {
@@ -40,12 +42,12 @@ pub async fn serve(
             return Ok(());
         }
     };
-    serve_on(listener, config.fresh, metrics, stop).await
+    serve_on(listener, fresh, metrics, stop).await
 }
 
 async fn serve_on(
     listener: TcpListener,
-    fresh: Duration,
+    fresh: watch::Receiver<Duration>,
     metrics: Arc<Metrics>,
     mut stop: watch::Receiver<Option<Instant>>,
 ) -> anyhow::Result<()> {
@@ -79,7 +81,8 @@ async fn deadline(stop: &mut watch::Receiver<Option<Instant>>) -> Instant {
 struct Daemon {
     metrics: Arc<Metrics>,
     registry: Registry,
-    fresh: Duration,
+    /// `[http] fresh`, which a reload may change.
+    fresh: watch::Receiver<Duration>,
     /// When the journal was last seen to refuse a signal, ns since the epoch; 0 = never.
     refused_at: AtomicI64,
 }
@@ -88,7 +91,7 @@ struct Daemon {
 const REFUSING_NS: i64 = 10_000_000_000;
 
 impl Daemon {
-    fn new(metrics: Arc<Metrics>, fresh: Duration) -> Self {
+    fn new(metrics: Arc<Metrics>, fresh: watch::Receiver<Duration>) -> Self {
         let mut registry = Registry::with_prefix("tickforge");
         registry.register_collector(Box::new(exposition::Exposition(Arc::clone(&metrics))));
         Daemon {
@@ -110,9 +113,10 @@ impl Daemon {
                 wanted.max(1)
             ));
         }
+        let fresh = *self.fresh.borrow();
         match ingest.last_frame_ns.get() as i64 {
             0 => reasons.push("feeds: no frame yet".to_owned()),
-            last if Duration::from_nanos((now_ns - last).max(0) as u64) > self.fresh => {
+            last if Duration::from_nanos((now_ns - last).max(0) as u64) > fresh => {
                 let seconds = (now_ns - last) / 1_000_000_000;
                 reasons.push(format!("feeds: no frame for {seconds} s"));
             }
@@ -167,7 +171,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     fn daemon() -> Daemon {
-        Daemon::new(Arc::default(), Duration::from_secs(30))
+        Daemon::new(Arc::default(), watch::channel(Duration::from_secs(30)).1)
     }
 
     #[test]
@@ -215,7 +219,7 @@ mod tests {
         let (stop, stopped) = watch::channel(None);
         let metrics = Arc::new(Metrics::default());
         metrics.ingest.frames_received.add(7);
-        let fresh = Duration::from_secs(1);
+        let fresh = watch::channel(Duration::from_secs(1)).1;
         let server = tokio::spawn(serve_on(listener, fresh, metrics, stopped));
         for (path, status, part) in [
             ("/healthz", "200 OK", "ok\n"),
@@ -250,7 +254,8 @@ mod tests {
             fresh: Duration::from_secs(1),
         };
         let (_stop, stopped) = watch::channel(None);
-        serve(config, Arc::default(), stopped)
+        let fresh = watch::channel(config.fresh).1;
+        serve(config, fresh, Arc::default(), stopped)
             .await
             .expect("no error");
     }

@@ -1,30 +1,54 @@
-//! Where logs go: stderr, as text for people or a JSON object a line. Called once, by `main`,
-//! before any thread starts.
+//! Where logs go: stderr, as text for people or a JSON object a line. Started once, by `main`,
+//! before any thread starts; its level may change while it runs.
 
 use crate::config::LogConfig;
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 use tracing_subscriber::EnvFilter;
 
 /// The variable that overrides `[log] level`.
 pub const VARIABLE: &str = "TICKFORGE_LOG";
 
+/// Sets the filter of the running log.
+static SET: OnceLock<Box<dyn Fn(EnvFilter) -> bool + Send + Sync>> = OnceLock::new();
+
 /// Starts logging; a second call does nothing.
 pub fn init(config: &LogConfig) {
-    let variable = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty());
-    let (filter, problem) = filter(&config.level, variable.as_deref());
+    let (filter, problem) = filter(&config.level, variable().as_deref());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    // An error only says that logging has been started before.
+    // An error, here and below, only says that logging has been started before.
     let _ = if config.json {
-        builder.json().try_init()
+        let builder = builder.json().with_filter_reloading();
+        let handle = builder.reload_handle();
+        let _ = SET.set(Box::new(move |filter| handle.reload(filter).is_ok()));
+        builder.try_init()
     } else {
+        let builder = builder.with_filter_reloading();
+        let handle = builder.reload_handle();
+        let _ = SET.set(Box::new(move |filter| handle.reload(filter).is_ok()));
         builder.try_init()
     };
     if let Some(problem) = problem {
         tracing::warn!("{problem}");
     }
+}
+
+/// Takes over another level; what stands in the way of it, if anything does.
+pub fn set_level(level: &str) -> Option<String> {
+    if variable().is_some() {
+        return Some(format!("[log] level: {VARIABLE} is set and overrides it"));
+    }
+    let (filter, problem) = filter(level, None);
+    let set = SET.get().is_some_and(|set| set(filter));
+    let failed = (!set).then(|| "[log] level: the log is not ours to change".to_owned());
+    problem.or(failed)
+}
+
+fn variable() -> Option<String> {
+    std::env::var(VARIABLE).ok().filter(|text| !text.is_empty())
 }
 
 /// The filter that holds, and what is wrong with the one that was asked for.

@@ -1,6 +1,7 @@
 //! Counters and latency histograms: written by one thread each, read by anyone.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, RwLock};
 
 /// A counter with one writer: a load and a store, no locked instruction.
 #[derive(Debug, Default)]
@@ -17,6 +18,21 @@ impl Counter {
     }
     #[inline]
     pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A value that may be negative, with one writer.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+impl Gauge {
+    #[inline]
+    pub fn set(&self, value: i64) {
+        self.0.store(value, Relaxed);
+    }
+    #[inline]
+    pub fn get(&self) -> i64 {
         self.0.load(Relaxed)
     }
 }
@@ -204,6 +220,8 @@ pub struct SignalMetrics {
     /// Journalled signals that this store has not taken yet.
     pub lag: Counter,
     pub rewinds: Counter,
+    /// 1 where the store is configured.
+    pub wanted: Counter,
 }
 
 #[derive(Default)]
@@ -214,7 +232,94 @@ pub struct JournalMetrics {
     /// Bytes cut off as a torn tail at start.
     pub torn_bytes: Counter,
     pub bytes: Counter,
+    pub max_bytes: Counter,
+    /// Signals on disk.
+    pub kept: Counter,
     pub signal_to_sent: Histogram,
+}
+
+/// What one exchange's feed counts (ingest thread); its share of [`IngestMetrics`].
+#[derive(Default)]
+pub struct VenueMetrics {
+    pub frames_received: Counter,
+    pub frames_rejected: Counter,
+    pub reconnects: Counter,
+    pub resyncs: Counter,
+    pub gaps: Counter,
+    pub connections_up: Counter,
+    pub connections_wanted: Counter,
+    pub last_frame_ns: Counter,
+    pub skew: Skew,
+}
+
+/// How far behind its exchange's stamp a frame arrives: the way here, plus what the two clocks
+/// disagree by. The smallest of some seconds is the steady part, and negative where the host's
+/// clock is behind.
+#[derive(Default)]
+pub struct Skew {
+    pub exchange_to_recv: Histogram,
+    /// The smallest of the last full period, ns.
+    pub min_ns: Gauge,
+    running_ns: Gauge,
+    period_end_ns: Gauge,
+}
+
+impl Skew {
+    const PERIOD_NS: i64 = 10_000_000_000;
+
+    /// A frame's first event; `exchange_ns` is 0 where the exchange stamps nothing.
+    #[inline]
+    pub fn record(&self, exchange_ns: i64, recv_ns: i64) {
+        if exchange_ns == 0 {
+            return;
+        }
+        let late_ns = recv_ns - exchange_ns;
+        self.exchange_to_recv.record(late_ns);
+        let end_ns = self.period_end_ns.get();
+        if recv_ns < end_ns {
+            self.running_ns.set(self.running_ns.get().min(late_ns));
+            return;
+        }
+        // The first period of all shows at once.
+        let known = if end_ns == 0 {
+            late_ns
+        } else {
+            self.running_ns.get()
+        };
+        self.min_ns.set(known);
+        self.running_ns.set(late_ns);
+        self.period_end_ns.set(recv_ns + Self::PERIOD_NS);
+    }
+}
+
+/// Passes of each thread's loop, while idle too: what the watchdog looks at.
+#[derive(Debug, Default)]
+pub struct Passes {
+    pub ingest: Counter,
+    pub engine: Counter,
+    pub journal: Counter,
+    pub stores: Counter,
+    pub parquet: Counter,
+}
+
+impl Passes {
+    pub fn all(&self) -> [(&'static str, &Counter); 5] {
+        [
+            ("ingest", &self.ingest),
+            ("engine", &self.engine),
+            ("journal", &self.journal),
+            ("stores", &self.stores),
+            ("parquet", &self.parquet),
+        ]
+    }
+}
+
+/// The host's clock against the daemon's own, which was set by it at start and never steps.
+#[derive(Debug, Default)]
+pub struct HostClock {
+    pub offset_ns: Gauge,
+    pub steps: Counter,
+    pub started_ns: Counter,
 }
 
 /// A book at a glance, for the screen: refreshed by the engine thread ten times a second.
@@ -247,6 +352,28 @@ pub struct Metrics {
     pub parquet: TickMetrics,
     pub market_updates: TickMetrics,
     pub books: [BookGauge; BOOK_GAUGES],
+    pub passes: Passes,
+    pub host_clock: HostClock,
+    venues: RwLock<Vec<(&'static str, Arc<VenueMetrics>)>>,
+}
+
+impl Metrics {
+    /// The counters of an exchange, made when first asked for.
+    pub fn venue(&self, exchange: &'static str) -> Arc<VenueMetrics> {
+        let mut venues = self.venues.write().unwrap_or_else(|e| e.into_inner());
+        if let Some((_, venue)) = venues.iter().find(|(name, _)| *name == exchange) {
+            return Arc::clone(venue);
+        }
+        venues.push((exchange, Arc::default()));
+        Arc::clone(&venues[venues.len() - 1].1)
+    }
+
+    pub fn venues(&self) -> Vec<(&'static str, Arc<VenueMetrics>)> {
+        self.venues
+            .read()
+            .unwrap_or_else(|e| e.into_inner())
+            .clone()
+    }
 }
 
 #[cfg(test)]
@@ -275,5 +402,37 @@ mod tests {
             assert!(v <= upper_bound(i), "{v}");
             assert!(i == 0 || v > upper_bound(i - 1), "{v}");
         }
+    }
+
+    #[test]
+    fn skew_is_the_smallest_of_a_period_and_may_be_negative() {
+        let skew = Skew::default();
+        let second = 1_000_000_000;
+        skew.record(0, 5 * second);
+        assert_eq!(skew.exchange_to_recv.count(), 0, "no stamp, no skew");
+        for (at, late, shown) in [
+            (100, 7, 7),
+            (101, 3, 7),
+            (102, -4, 7),
+            (110, 9, -4),
+            (120, 8, 9),
+        ] {
+            skew.record(at * second - late, at * second);
+            assert_eq!(skew.min_ns.get(), shown, "{at}");
+        }
+    }
+
+    #[test]
+    fn an_exchange_has_one_set_of_counters() {
+        let metrics = Metrics::default();
+        metrics.venue("kraken").gaps.add(1);
+        metrics.venue("binance").gaps.add(2);
+        metrics.venue("kraken").gaps.add(3);
+        let gaps: Vec<_> = metrics
+            .venues()
+            .iter()
+            .map(|(n, v)| (*n, v.gaps.get()))
+            .collect();
+        assert_eq!(gaps, [("kraken", 4), ("binance", 2)]);
     }
 }

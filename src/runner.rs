@@ -161,6 +161,7 @@ impl Pulse {
             ok += market.checksums_ok;
             failed += market.checksums_failed;
         }
+        metrics.passes.engine.add(1);
         let m = &metrics.engine;
         m.books_synced.set(synced);
         m.books_stale.set(stale);

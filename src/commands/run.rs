@@ -1,14 +1,17 @@
-//! `tickforge run`: the daemon, until a signal or `--for`.
+//! `tickforge run`: the daemon, until a signal or `--for`. SIGHUP reads the configuration again; a
+//! second SIGTERM or SIGINT ends the process at once.
 
 use super::Common;
 use crate::app::App;
 use crate::config::Config;
+use crate::service::Service;
 use crate::summary::Summary;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::info;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -29,43 +32,112 @@ pub fn run(args: &Args, common: &Common) -> anyhow::Result<bool> {
             "no exchange is configured: give --config FILE with an [exchanges.NAME] table (config/tickforge.toml shows one)"
         );
     }
-    let summary = run_daemon(config, args.record.clone(), args.run_for)?;
+    let summary = super::block_on(run_daemon(config, args, common))??;
     print(&summary, common.json)?;
     Ok(true)
 }
 
 /// Starts, waits, drains.
-fn run_daemon(
-    config: Config,
-    record: Option<PathBuf>,
-    run_for: Option<Duration>,
-) -> anyhow::Result<Summary> {
+async fn run_daemon(config: Config, args: &Args, common: &Common) -> anyhow::Result<Summary> {
     info!(data_dir = %config.data_dir.display(), name = %config.name, "starting");
-    let app = App::start(config, record)?;
-    let deadline = run_for.map(|d| Instant::now() + d);
-    let why = super::block_on(wait(|| app.crippled(), deadline))??;
+    let mut signals = Signals::new()?;
+    let mut app = App::start(config, args.record.clone())?;
+    let mut service = Service::new(Arc::clone(&app.metrics), app.clock, &app.threads());
+    let mut look = tokio::time::interval(service.pace());
+    let deadline = args.run_for.map(|d| Instant::now() + d);
+    let at = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400 * 365));
+    let why = loop {
+        tokio::select! {
+            heard = signals.next() => match heard {
+                Some(why) => break why,
+                None => reload(&mut app, &mut service, common),
+            },
+            () = tokio::time::sleep_until(at.into()) => break "the time is over",
+            _ = look.tick() => {
+                service.look();
+                if app.crippled() { break "a thread has ended" }
+            }
+        }
+    };
     info!("draining: {why}");
-    app.stop()
+    service.stopping(why, app.config().engine.drain);
+    let mut drained = tokio::task::spawn_blocking(move || app.stop());
+    loop {
+        tokio::select! {
+            summary = &mut drained => return summary?,
+            heard = signals.next() => if heard.is_some() {
+                error!("a second signal: ended without draining");
+                std::process::exit(1);
+            },
+            _ = look.tick() => service.drain(),
+        }
+    }
 }
 
-/// Until a signal, the deadline, or a thread's death. A second signal ends the process at once.
+/// Waits for a signal, the deadline, or a thread's death: for what drains at once and has nothing to
+/// reload.
 pub async fn wait(
     crippled: impl Fn() -> bool,
     deadline: Option<Instant>,
 ) -> anyhow::Result<&'static str> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let at = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400 * 365));
+    let mut signals = Signals::new()?;
     let mut look = tokio::time::interval(Duration::from_millis(500));
-    let why = loop {
+    let at = deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400 * 365));
+    loop {
         tokio::select! {
-            _ = interrupt.recv() => break "interrupted",
-            _ = terminate.recv() => break "asked to terminate",
-            () = tokio::time::sleep_until(at.into()) => break "the time is over",
-            _ = look.tick() => if crippled() { break "a thread has ended" },
+            Some(why) = signals.next() => return Ok(why),
+            () = tokio::time::sleep_until(at.into()) => return Ok("the time is over"),
+            _ = look.tick() => if crippled() { return Ok("a thread has ended") },
+        }
+    }
+}
+
+/// What the daemon listens to.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Why to end, or to reload where there is no reason.
+    async fn next(&mut self) -> Option<&'static str> {
+        tokio::select! {
+            _ = self.interrupt.recv() => Some("interrupted"),
+            _ = self.terminate.recv() => Some("asked to terminate"),
+            _ = self.hangup.recv() => None,
+        }
+    }
+}
+
+/// Reads the configuration again. What is wrong with it is named, and the old one holds.
+fn reload(app: &mut App, service: &mut Service, common: &Common) {
+    service.reloading();
+    let said = match common.load() {
+        Ok(new) => {
+            let changes = app.reload(&new);
+            if changes.reloaded.iter().any(|key| key == "[log] level")
+                && let Some(problem) = crate::logging::set_level(&new.log.level)
+            {
+                warn!("{problem}");
+            }
+            info!("configuration read again: {changes}");
+            format!("configuration read again: {changes}")
+        }
+        Err(error) => {
+            error!("the old configuration holds, the new one is wrong: {error}");
+            format!("the old configuration holds, the new one is wrong: {error:#}")
         }
     };
-    Ok(why)
+    service.reloaded(&said.replace('\n', " | "));
 }
 
 pub fn print(summary: &Summary, json: bool) -> anyhow::Result<()> {

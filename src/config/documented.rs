@@ -82,3 +82,20 @@ fn every_key_of_the_parser_is_documented() {
         );
     }
 }
+
+#[test]
+fn the_keys_that_a_reload_takes_over_are_marked() {
+    let mut section = "";
+    let mut marked = Vec::new();
+    for line in DOCUMENTED.lines() {
+        if let Some(name) = line.trim_start_matches('#').strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        } else if let Some((head, mark)) = line.rsplit_once(" # ")
+            && mark == "reloads"
+        {
+            let key = commented(head).unwrap_or(head).split(' ').next();
+            marked.push((section, key.unwrap_or_default()));
+        }
+    }
+    assert_eq!(marked, super::RELOADED);
+}

@@ -301,7 +301,11 @@ fn http(mut s: Section<'_>) -> HttpConfig {
 
 fn log(mut s: Section<'_>) -> LogConfig {
     let level = s.text("level").unwrap_or_else(|| "info".to_owned());
-    if EnvFilter::builder().parse(&level).is_err() {
+    // A word alone would be taken for a module, and a slip of the pen would silence the log.
+    let word = |part: &str| !part.is_empty() && part.chars().all(char::is_alphanumeric);
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    let slip = |part: &str| word(part) && !levels.contains(&part.to_lowercase().as_str());
+    if EnvFilter::builder().parse(&level).is_err() || level.split(',').any(slip) {
         let text = "level must be error, warn, info, debug, trace or a filter, \
                     as \"info,tickforge::feed=debug\"";
         s.problem_of("level", text);
@@ -496,6 +500,11 @@ pub(super) mod tests {
             ),
             (
                 "[log]\nlevel = \"loud=very\"",
+                "2: [log] level must be error, warn, info, debug, trace \
+              or a filter, as \"info,tickforge::feed=debug\"",
+            ),
+            (
+                "[log]\nlevel = \"inof\"",
                 "2: [log] level must be error, warn, info, debug, trace \
               or a filter, as \"info,tickforge::feed=debug\"",
             ),

@@ -5,8 +5,11 @@
 #[cfg(test)]
 mod documented;
 mod load;
+mod reload;
 mod section;
 mod stores;
+
+pub use reload::{Changes, RELOADED};
 
 use std::collections::BTreeMap;
 use std::fmt;

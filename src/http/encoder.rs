@@ -52,18 +52,32 @@ impl Out<'_> {
         self.gauge(&format!("{name}_timestamp_seconds"), help, seconds(ns))
     }
 
-    pub fn counters<T>(
+    pub fn gauge_with(
         &mut self,
         name: &str,
         help: &str,
-        stores: &[(&str, &T)],
-        read: Read<T>,
+        labels: &[(&str, &str)],
+        value: f64,
+    ) -> fmt::Result {
+        let mut family = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(family.encode_family(&labels)?)
+    }
+
+    pub fn counters<T>(
+        &mut self,
+        name: &str,
+        label: &str,
+        help: &str,
+        rows: &[(&str, &T)],
+        read: impl Fn(&T) -> u64,
     ) -> fmt::Result {
         let mut family = self
             .0
             .encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (store, metrics) in stores {
-            let labels = [("store", *store)];
+        for (value, metrics) in rows {
+            let labels = [(label, *value)];
             ConstCounter::new(read(metrics)).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
@@ -72,37 +86,66 @@ impl Out<'_> {
     pub fn gauges<T>(
         &mut self,
         name: &str,
+        label: &str,
         help: &str,
-        stores: &[(&str, &T)],
-        read: Read<T>,
+        rows: &[(&str, &T)],
+        read: impl Fn(&T) -> f64,
     ) -> fmt::Result {
         let mut family = self
             .0
             .encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (store, metrics) in stores {
-            let labels = [("store", *store)];
-            ConstGauge::new(read(metrics) as f64).encode(family.encode_family(&labels)?)?;
+        for (value, metrics) in rows {
+            let labels = [(label, *value)];
+            ConstGauge::new(read(metrics)).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }
 
     pub fn histogram(&mut self, name: &str, help: &str, h: &Histogram) -> fmt::Result {
-        let mut before = 0;
-        let mut buckets = Vec::with_capacity(BOUNDS_NS.len() + 1);
-        // The encoder sums up by itself; the writer may count on between two readings, never back.
-        for bound in BOUNDS_NS {
-            let up_to = h.count_up_to(bound).max(before);
-            buckets.push((seconds(bound), up_to - before));
-            before = up_to;
-        }
-        let count = h.count().max(before);
-        buckets.push((f64::INFINITY, count - before));
         let kind = MetricType::Histogram;
         let mut metric = self
             .0
             .encode_descriptor(name, help, Some(&Unit::Seconds), kind)?;
+        let (count, buckets) = buckets(h);
         metric.encode_histogram::<NoLabelSet>(seconds(h.sum_ns()), count, &buckets, None)
     }
+
+    pub fn histograms<T>(
+        &mut self,
+        name: &str,
+        label: &str,
+        help: &str,
+        rows: &[(&str, &T)],
+        read: impl Fn(&T) -> &Histogram,
+    ) -> fmt::Result {
+        let kind = MetricType::Histogram;
+        let mut family = self
+            .0
+            .encode_descriptor(name, help, Some(&Unit::Seconds), kind)?;
+        for (value, metrics) in rows {
+            let labels = [(label, *value)];
+            let mut metric = family.encode_family(&labels)?;
+            let h = read(metrics);
+            let (count, buckets) = buckets(h);
+            metric.encode_histogram::<NoLabelSet>(seconds(h.sum_ns()), count, &buckets, None)?;
+        }
+        Ok(())
+    }
+}
+
+/// The count, and what is in each bucket.
+fn buckets(h: &Histogram) -> (u64, Vec<(f64, u64)>) {
+    let mut before = 0;
+    let mut buckets = Vec::with_capacity(BOUNDS_NS.len() + 1);
+    // The encoder sums up by itself; the writer may count on between two readings, never back.
+    for bound in BOUNDS_NS {
+        let up_to = h.count_up_to(bound).max(before);
+        buckets.push((seconds(bound), up_to - before));
+        before = up_to;
+    }
+    let count = h.count().max(before);
+    buckets.push((f64::INFINITY, count - before));
+    (count, buckets)
 }
 
 fn seconds(ns: u64) -> f64 {

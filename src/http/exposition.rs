@@ -1,6 +1,7 @@
 //! The shared counters in Prometheus' words: names, units, help texts and buckets. Read at each
 //! scrape; counts nothing by itself. Names are an interface: dashboards and alerts know them.
 
+use super::by_exchange::by_exchange;
 use super::encoder::{Out, Read};
 use crate::metrics::{Metrics, SignalMetrics, TickMetrics};
 use prometheus_client::collector::Collector;
@@ -22,7 +23,9 @@ impl Collector for Exposition {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
         let mut out = Out(encoder);
         let m = &*self.0;
+        process(&mut out, m)?;
         ingest(&mut out, m)?;
+        by_exchange(&mut out, m)?;
         engine(&mut out, m)?;
         journal(&mut out, m)?;
         signal_stores(&mut out, &[("postgres", &m.postgres), ("redis", &m.redis)])?;
@@ -36,6 +39,37 @@ impl Collector for Exposition {
         )?;
         latencies(&mut out, m)
     }
+}
+
+fn process(out: &mut Out, m: &Metrics) -> fmt::Result {
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    out.gauge_with("build_info", "Always 1; which version runs", &version, 1.0)?;
+    let host = &m.host_clock;
+    out.timestamp("start", "When the daemon started", host.started_ns.get())?;
+    out.gauge(
+        "host_clock_offset_seconds",
+        "How far the host's clock has moved away from the clock of the stamps",
+        host.offset_ns.get() as f64 / 1e9,
+    )?;
+    out.counter(
+        "host_clock_steps",
+        "Times the host's clock stepped",
+        host.steps.get(),
+    )?;
+    out.gauge("resident_bytes", "Memory in use", resident_bytes() as f64)?;
+    let help = "Passes of a thread's loop, while idle too; 0 where it is not started";
+    out.counters("thread_passes", "thread", help, &m.passes.all(), |c| {
+        c.get()
+    })
+}
+
+/// 0 where /proc cannot be read.
+fn resident_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = text.split(' ').nth(1).and_then(|n| n.parse::<u64>().ok());
+    // SAFETY: a question without arguments that points at nothing.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    pages.unwrap_or_default() * page.max(0).unsigned_abs()
 }
 
 fn ingest(out: &mut Out, m: &Metrics) -> fmt::Result {
@@ -214,6 +248,16 @@ fn journal(out: &mut Out, m: &Metrics) -> fmt::Result {
         j.torn_bytes.get(),
     )?;
     out.gauge(
+        "journal_max_bytes",
+        "Room for the journal: [journal] max_bytes",
+        j.max_bytes.get() as f64,
+    )?;
+    out.gauge(
+        "journal_kept",
+        "Signals in the journal",
+        j.kept.get() as f64,
+    )?;
+    out.gauge(
         "journal_size_bytes",
         "Bytes of the journal on disk",
         j.bytes.get() as f64,
@@ -237,7 +281,10 @@ fn signal_stores(out: &mut Out, stores: &[(&str, &SignalMetrics)]) -> fmt::Resul
             s.rewinds.get()
         }),
     ];
-    const GAUGES: [(&str, &str, Read<SignalMetrics>); 2] = [
+    const GAUGES: [(&str, &str, Read<SignalMetrics>); 3] = [
+        ("store_wanted", "1 where the store is configured", |s| {
+            s.wanted.get()
+        }),
         ("store_up", "1 while the store of signals answers", |s| {
             s.up.get()
         }),
@@ -249,10 +296,10 @@ fn signal_stores(out: &mut Out, stores: &[(&str, &SignalMetrics)]) -> fmt::Resul
     ];
     COUNTERS
         .iter()
-        .try_for_each(|(name, help, read)| out.counters(name, help, stores, *read))?;
-    GAUGES
-        .iter()
-        .try_for_each(|(name, help, read)| out.gauges(name, help, stores, *read))
+        .try_for_each(|(name, help, read)| out.counters(name, "store", help, stores, *read))?;
+    GAUGES.iter().try_for_each(|(name, help, read)| {
+        out.gauges(name, "store", help, stores, |s| read(s) as f64)
+    })
 }
 
 fn tick_stores(out: &mut Out, stores: &[(&str, &TickMetrics)]) -> fmt::Result {
@@ -279,12 +326,13 @@ fn tick_stores(out: &mut Out, stores: &[(&str, &TickMetrics)]) -> fmt::Result {
     ];
     COUNTERS
         .iter()
-        .try_for_each(|(name, help, read)| out.counters(name, help, stores, *read))?;
+        .try_for_each(|(name, help, read)| out.counters(name, "store", help, stores, *read))?;
     out.gauges(
         "ticks_waiting",
+        "store",
         "Ticks that wait for a store",
         stores,
-        |t| t.spooled.get(),
+        |t| t.spooled.get() as f64,
     )
 }
 
@@ -336,6 +384,10 @@ mod tests {
         metrics.redis.up.set(1);
         metrics.influx.ring_dropped.add(5);
         metrics.influx.dropped.add(6);
+        metrics.venue("kraken").gaps.add(2);
+        metrics.venue("kraken").skew.record(14_000_000, 10_000_000);
+        metrics.passes.engine.add(9);
+        metrics.host_clock.offset_ns.set(-250_000_000);
         let text = exposed(&metrics);
         for line in [
             "# HELP tickforge_frames_received WebSocket frames received",
@@ -347,6 +399,11 @@ mod tests {
             "tickforge_signals_delivered_total{store=\"postgres\"} 0",
             "tickforge_store_up{store=\"redis\"} 1.0",
             "tickforge_ticks_dropped_total{store=\"influx\"} 11",
+            "tickforge_exchange_gaps_total{exchange=\"kraken\"} 2",
+            "tickforge_exchange_skew_seconds{exchange=\"kraken\"} -0.004",
+            "tickforge_exchange_to_recv_seconds_count{exchange=\"kraken\"} 1",
+            "tickforge_thread_passes_total{thread=\"engine\"} 9",
+            "tickforge_host_clock_offset_seconds -0.25",
             "# UNIT tickforge_tick_to_signal_seconds seconds",
             "# EOF",
         ] {
@@ -362,7 +419,11 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), all);
-        assert!(all > 40, "{all}");
+        assert!(all > 60, "{all}");
+        let resident = text
+            .lines()
+            .find_map(|l| l.strip_prefix("tickforge_resident_bytes "));
+        assert!(resident.is_some_and(|n| n.parse::<f64>().expect("a number") > 1e6));
     }
 
     #[test]

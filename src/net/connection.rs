@@ -107,6 +107,7 @@ impl Connection {
                 () = stopped(&mut stop) => return,
             }
             self.venue.hub.metrics.ingest.reconnects.add(1);
+            self.venue.counts.reconnects.add(1);
         }
     }
 
@@ -124,10 +125,10 @@ impl Connection {
         let up = &metrics.ingest.connections_up;
         up.set(up.get() + 1);
         let venue = Rc::clone(&self.venue);
-        venue.connections_up.set(venue.connections_up.get() + 1);
+        venue.count_connections(venue.connections_up.get() + 1);
         let result = self.serve(&mut socket, stop).await;
         up.set(up.get().saturating_sub(1));
-        venue.connections_up.set(venue.connections_up.get() - 1);
+        venue.count_connections(venue.connections_up.get() - 1);
         // The other side may be gone already.
         let _ = tokio::time::timeout(Duration::from_secs(1), socket.close(None)).await;
         result
@@ -210,6 +211,9 @@ impl Connection {
             let decode_ns = hub.clock.now_ns() - recv_ns;
             let stamp = decode_ns.clamp(0, i64::from(u16::MAX)) as u16;
             feed.out.events.iter_mut().for_each(|e| e.decode_ns = stamp);
+            if let Some(event) = feed.out.events.first() {
+                venue.counts.skew.record(event.exchange_ns, recv_ns);
+            }
             metrics
                 .engine
                 .recv_to_decoded
@@ -217,6 +221,7 @@ impl Connection {
             result
         };
         metrics.ingest.last_frame_ns.set(recv_ns as u64);
+        venue.counts.last_frame_ns.set(recv_ns as u64);
         venue.pass_on().await;
         match result {
             Ok(Frame::Data | Frame::Heartbeat | Frame::Ignored) => {}

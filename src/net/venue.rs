@@ -9,10 +9,12 @@ use crate::exchanges::{Channels, Exchange, Request};
 use crate::feed::Feed;
 use crate::market::{Instrument, InstrumentId, Reason};
 use crate::playback;
+use crate::metrics::VenueMetrics;
 use anyhow::{Context, anyhow, bail};
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -34,6 +36,7 @@ pub struct Venue {
     resyncs: RefCell<HashMap<SlotId, Pace>>,
     next_request: Cell<u64>,
     pub connections_up: Cell<usize>,
+    pub counts: Arc<VenueMetrics>,
 }
 
 /// A book without its snapshot for this long is asked for again.
@@ -70,11 +73,15 @@ impl Venue {
             quotes: config.quotes,
             book: config.book,
         };
+        let name = exchange.name();
+        let counts = hub.metrics.venue(name);
+        let mut feed = Feed::new(exchange, hub.registry.clone(), channels);
+        feed.counts = Arc::clone(&counts);
         let venue = Rc::new(Venue {
-            name: exchange.name(),
+            name,
             rest: address(&config.rest, hosts.rest),
             ws: address(&config.ws, hosts.ws),
-            feed: RefCell::new(Feed::new(exchange, hub.registry.clone(), channels)),
+            feed: RefCell::new(feed),
             config,
             client,
             queue: RefCell::default(),
@@ -83,10 +90,16 @@ impl Venue {
             resyncs: RefCell::default(),
             next_request: Cell::new(1_000),
             connections_up: Cell::new(0),
+            counts,
             hub: Rc::clone(&hub),
         });
         hub.enroll(&venue);
         venue
+    }
+
+    pub fn count_connections(&self, up: usize) {
+        self.connections_up.set(up);
+        self.counts.connections_up.set(up as u64);
     }
 
     /// Lists instruments, then keeps all connections until `stop`.
@@ -105,6 +118,7 @@ impl Venue {
         }
         let wanted = &self.hub.metrics.ingest.connections_wanted;
         wanted.add(plans.len() as u64);
+        self.counts.connections_wanted.set(plans.len() as u64);
         let mut tasks = Vec::new();
         for (index, plan) in plans.into_iter().enumerate() {
             let (sender, requests) = mpsc::channel(64);

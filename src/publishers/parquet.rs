@@ -55,8 +55,10 @@ pub fn run(
     stop: watch::Receiver<Option<Instant>>,
 ) {
     let mut store = Store::open(dir, config, registry, Arc::clone(&metrics));
+    let passes = &metrics.passes.parquet;
     let metrics = &metrics.parquet;
     loop {
+        passes.add(1);
         let mut taken = 0;
         while taken < BATCH
             && let Some(tick) = consumer.pop()

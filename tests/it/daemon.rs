@@ -38,10 +38,16 @@ impl Drop for Process {
 
 impl Process {
     pub fn start(args: &[&str], log: &Path) -> Process {
+        Process::start_with(args, &[], log)
+    }
+
+    /// With these variables beside those of this process.
+    pub fn start_with(args: &[&str], variables: &[(&str, &str)], log: &Path) -> Process {
         let log = std::fs::File::create(log).expect("a log file");
         let mut command = tickforge();
         command
             .args(args)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log);
@@ -57,10 +63,18 @@ impl Process {
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"))
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let status = Command::new("kill")
-            .args(["-TERM", &pid])
+            .args([name, &pid])
             .status()
             .expect("kill");
         assert!(status.success());

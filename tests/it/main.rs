@@ -10,6 +10,7 @@ mod alloc;
 mod capture;
 mod config;
 mod daemon;
+mod deploy;
 mod engine;
 mod frames;
 mod influx;
@@ -18,6 +19,7 @@ mod postgres;
 mod redis;
 mod replay;
 mod servers;
+mod supervised;
 mod tidy;
 
 #[global_allocator]

@@ -269,12 +269,14 @@ fn the_rule_of_hot_files_sees_what_it_should() {
 }
 
 /// Who may use whom. What is not named here (the application, commands, `main`) may use all.
-const USES: [(&str, &[&str]); 21] = [
+const USES: [(&str, &[&str]); 23] = [
     ("clock", &[]),
     ("metrics", &[]),
     ("ring", &["metrics"]),
     ("wait", &["ring"]),
     ("suggest", &[]),
+    ("watchdog", &["metrics"]),
+    ("service", &["clock", "metrics", "watchdog"]),
     ("market", &[]),
     ("indicators", &["market"]),
     ("exchanges", &["clock", "market"]),

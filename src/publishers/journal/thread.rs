@@ -67,7 +67,9 @@ pub fn run(
     let metrics = &writer.context.metrics.journal;
     metrics.torn_bytes.set(writer.journal.torn_bytes());
     metrics.bytes.set(writer.journal.bytes());
+    metrics.kept.set(writer.journal.kept());
     loop {
+        writer.context.metrics.passes.journal.add(1);
         if writer.batch(&mut consumer) > 0 {
             continue;
         }
@@ -156,6 +158,7 @@ impl Writer {
             Err(error) => self.refuse(count, &error),
         }
         metrics.journal.bytes.set(self.journal.bytes());
+        metrics.journal.kept.set(self.journal.kept());
     }
 
     fn release(&mut self) {
@@ -281,6 +284,11 @@ mod tests {
         assert!(end > 5 && end < 100, "{end}");
         assert_eq!(metrics.journal.appended.get(), end);
         assert_eq!(metrics.journal.refused.get(), 100 - end);
+        assert_eq!(
+            metrics.journal.kept.get(),
+            end,
+            "nothing was taken, so all are kept"
+        );
         assert!(metrics.journal.bytes.get() <= 20_000);
     }
 }

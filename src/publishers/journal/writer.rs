@@ -206,6 +206,12 @@ impl Journal {
         closed + self.length + self.batch.len() as u64
     }
 
+    /// Signals on disk.
+    pub fn kept(&self) -> u64 {
+        let oldest = self.closed.front().map_or(self.first, |s| s.first);
+        self.written_seq + 1 - oldest
+    }
+
     fn write_batch(&mut self, durable: bool) -> io::Result<()> {
         if self.batch.is_empty() {
             return Ok(());
