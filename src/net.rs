@@ -5,6 +5,7 @@
 //! skipped. Frames pass the hub one at a time, so the ring's order is the order of processing.
 
 mod connection;
+pub mod drive;
 mod hub;
 mod venue;
 

@@ -269,7 +269,7 @@ fn the_rule_of_hot_files_sees_what_it_should() {
 }
 
 /// Who may use whom. What is not named here (the application, commands, `main`) may use all.
-const USES: [(&str, &[&str]); 21] = [
+const USES: [(&str, &[&str]); 22] = [
     ("clock", &[]),
     ("metrics", &[]),
     ("ring", &["metrics"]),
@@ -320,6 +320,7 @@ const USES: [(&str, &[&str]); 21] = [
         "config",
         &["exchanges", "strategies", "strategy", "suggest"],
     ),
+    ("cores", &["config"]),
     ("http", &["clock", "config", "metrics"]),
     ("feed", &["exchanges", "market", "metrics"]),
     (
@@ -346,6 +347,7 @@ const USES: [(&str, &[&str]); 21] = [
             "capture",
             "clock",
             "config",
+            "cores",
             "exchanges",
             "feed",
             "market",
