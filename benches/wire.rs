@@ -211,7 +211,8 @@ fn ingest(scale: &Scale, at: Cores, mode: IngestMode) -> (Vec<i64>, Vec<i64>) {
         port(&ws),
         port(&rest)
     );
-    let config = Config::parse(&config, "bench").expect("a configuration");
+    let mut config = Config::parse(&config, "bench").expect("a configuration");
+    config.ingest.mode = mode;
     let (events, mut events_out) = ring::<Event>(2 * total);
     let (_broken, broken_out) = ring(64);
     let (stop, stopped) = watch::channel(None);
@@ -222,7 +223,7 @@ fn ingest(scale: &Scale, at: Cores, mode: IngestMode) -> (Vec<i64>, Vec<i64>) {
             let hub = Hub::new(events, broken_out, registry, metrics, clock, None);
             net::ingest(&config, hub, stopped).await;
         };
-        net::drive::block_on(mode, None, work).expect("a runtime");
+        net::drive::block_on(None, work).expect("a runtime");
     });
     let sender = thread::spawn(move || {
         cores::allow(&[at.sender]).expect("pinned");

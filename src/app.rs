@@ -275,12 +275,11 @@ impl Wiring {
         let (clock, config) = (self.clock, self.config.clone());
         let others = self.placement.others.clone();
         spawn("ingest", &self.placement.ingest, move || {
-            let mode = config.ingest.mode;
-            let work = async move {
+            let work = async {
                 let hub = Hub::new(events, broken, registry, metrics, clock, recorder);
                 net::ingest(&config, hub, stop).await;
             };
-            if let Err(e) = net::drive::block_on(mode, others, work) {
+            if let Err(e) = net::drive::block_on(others, work) {
                 tracing::error!("the ingest thread has no runtime: {e:#}");
             }
         })

@@ -7,6 +7,7 @@
 mod connection;
 pub mod drive;
 mod hub;
+mod stream;
 mod venue;
 
 pub use hub::Hub;
@@ -38,6 +39,7 @@ pub async fn ingest(config: &Config, hub: Rc<Hub>, mut stop: Stop) {
             let venue = venue::Venue::new(
                 exchange,
                 exchange_config.clone(),
+                config.ingest.mode,
                 Rc::clone(&hub),
                 client.clone(),
             );
