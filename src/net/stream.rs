@@ -1,10 +1,10 @@
 //! A connection's TCP socket, and how its reader waits: asleep in the runtime's epoll, or by
 //! looking at the socket itself all the time.
 //!
-//! All above it is the same for both: TLS, WebSocket, timers, back-off. A polled socket is not known
-//! to epoll. Finding nothing, it asks to be looked at again at once, so that the ingest thread never
-//! sleeps while there is a connection, and a frame costs one system call. Between looks the runtime
-//! serves its other tasks, its timers and REST. Runs on the ingest thread.
+//! All above it is the same for both: TLS, WebSocket, timers, back-off. A polled socket is not
+//! known to epoll. Finding nothing, it asks to be looked at again at once, so that the ingest
+//! thread never sleeps while there is a connection, and a frame costs one system call. Between
+//! looks the runtime serves its other tasks, its timers and REST. Runs on the ingest thread.
 
 use crate::config::IngestMode;
 use anyhow::Context as _;
@@ -103,6 +103,79 @@ impl AsyncWrite for Stream {
                 Err(e) if e.kind() == ErrorKind::NotConnected => Poll::Ready(Ok(())),
                 result => Poll::Ready(result),
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::{SinkExt, StreamExt};
+    use std::net::TcpListener;
+    use std::time::Duration;
+    use tokio_tungstenite::tungstenite::{self, Message};
+
+    /// A server that sends back the first message, after a while, and then ends.
+    fn echo() -> (String, std::thread::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("ws://{}/path", listener.local_addr().expect("an address"));
+        let server = std::thread::spawn(move || {
+            let (tcp, _) = listener.accept().expect("a client");
+            let mut ws = tungstenite::accept(tcp).expect("a handshake");
+            let message = ws.read().expect("a message");
+            std::thread::sleep(Duration::from_millis(20));
+            ws.send(message).expect("the client reads");
+        });
+        (url, server)
+    }
+
+    #[tokio::test]
+    async fn both_kinds_carry_messages_and_see_the_end() {
+        for mode in [IngestMode::Tokio, IngestMode::BusyPoll] {
+            let (url, server) = echo();
+            let config = WebSocketConfig::default();
+            let mut socket = connect(&url, mode, config).await.expect("connected");
+            // More than the kernel takes at once, so that a write meets a full socket, too.
+            let text = "x".repeat(8 << 20);
+            socket
+                .send(Message::text(text.clone()))
+                .await
+                .expect("sent");
+            let back = socket.next().await.expect("a message").expect("a message");
+            assert!(back == Message::text(text), "{mode:?}");
+            assert!(
+                !matches!(socket.next().await, Some(Ok(_))),
+                "{mode:?}: it is over"
+            );
+            server.join().expect("the server");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_polled_socket_lets_timers_run() {
+        let (url, server) = echo();
+        let config = WebSocketConfig::default();
+        let connecting = connect(&url, IngestMode::BusyPoll, config);
+        let mut socket = connecting.await.expect("connected");
+        let silent = tokio::time::timeout(Duration::from_millis(30), socket.next()).await;
+        assert!(silent.is_err(), "nothing was sent");
+        socket.send(Message::text("end")).await.expect("sent");
+        let back = socket.next().await.expect("a message").expect("a message");
+        assert_eq!(back, Message::text("end"));
+        server.join().expect("the server");
+    }
+
+    #[tokio::test]
+    async fn a_url_without_a_server_is_an_error() {
+        let gone = TcpListener::bind("127.0.0.1:0")
+            .expect("a port")
+            .local_addr();
+        for url in [
+            format!("ws://{}", gone.expect("an address")),
+            "ws:///x".to_owned(),
+        ] {
+            let connected = connect(&url, IngestMode::Tokio, WebSocketConfig::default()).await;
+            assert!(connected.is_err(), "{url}");
         }
     }
 }

@@ -13,6 +13,7 @@ mod daemon;
 mod engine;
 mod frames;
 mod influx;
+mod ingest;
 mod pipeline;
 mod postgres;
 mod redis;
