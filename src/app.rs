@@ -23,6 +23,7 @@ pub use recording::Recording;
 use crate::capture::Recorder;
 use crate::clock::Clock;
 use crate::config::{Changes, Config};
+use crate::cores::{self, Placement};
 use crate::engine::{Engine, Plan};
 use crate::market::{Event, InstrumentId, Reason, Registry, Tick};
 use crate::metrics::{Metrics, SignalMetrics, TickMetrics};
@@ -101,6 +102,7 @@ struct Wiring {
     described: Arc<Vec<Described>>,
     /// `[http] fresh`.
     fresh: watch::Receiver<Duration>,
+    placement: Placement,
 }
 
 impl App {
@@ -121,6 +123,7 @@ impl App {
             clock: Clock::system(),
             described,
             fresh: fresh_now,
+            placement: Placement::new(&config)?,
             config,
         };
         let (stop_ingest, ingest_stop) = watch::channel(None);
@@ -139,7 +142,7 @@ impl App {
         let (published, published_out) = watch::channel(opened.last_seq);
         let mut stores = Stores::new(&wiring, published_out, stores_stop.clone());
         let context = wiring.journal_context(published, stores.taken.clone());
-        let journal = spawn("journal", move || {
+        let journal = spawn("journal", &wiring.placement.others, move || {
             journal::run(signals_out, journal, context, journal_stop)
         })?;
         let outlets = std::mem::take(&mut stores.outlets);
@@ -224,13 +227,22 @@ impl App {
     }
 }
 
+/// A thread that runs on these cores, or on any.
 fn spawn<T: Send + 'static>(
-    name: &str,
+    name: &'static str,
+    cores: &Option<Vec<usize>>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> anyhow::Result<JoinHandle<T>> {
     let thread = std::thread::Builder::new().name(name.to_owned());
+    let cores = cores.clone();
+    let placed = move || {
+        if let Some(Err(error)) = cores.map(|cores| cores::allow(&cores)) {
+            tracing::error!(thread = name, %error, "the thread is not pinned");
+        }
+        work()
+    };
     thread
-        .spawn(work)
+        .spawn(placed)
         .with_context(|| format!("the {name} thread cannot be started"))
 }
 
@@ -284,7 +296,7 @@ impl Wiring {
             clock: self.clock,
             waiter: Waiter::new(limits.spin, limits.yield_for, PARK),
         };
-        spawn("engine", move || runner.run())
+        spawn("engine", &self.placement.engine, move || runner.run())
     }
 
     fn ingest(
@@ -296,14 +308,15 @@ impl Wiring {
     ) -> anyhow::Result<JoinHandle<()>> {
         let (registry, metrics) = (Arc::clone(&self.registry), Arc::clone(&self.metrics));
         let (clock, config) = (self.clock, self.config.clone());
-        spawn("ingest", move || {
+        let others = self.placement.others.clone();
+        spawn("ingest", &self.placement.ingest, move || {
             let work = async {
                 let passing = Arc::clone(&metrics);
                 tokio::task::spawn_local(async move { beat(&passing.passes.ingest).await });
                 let hub = Hub::new(events, broken, registry, metrics, clock, recorder);
                 net::ingest(&config, hub, stop).await;
             };
-            if let Err(e) = block_on(work) {
+            if let Err(e) = net::drive::block_on(others, work) {
                 tracing::error!("the ingest thread has no runtime: {e:#}");
             }
         })
@@ -363,7 +376,7 @@ impl Stores {
             let dir = parquet::dir(&wiring.config.data_dir);
             let (registry, metrics) = (Arc::clone(&wiring.registry), Arc::clone(&wiring.metrics));
             let stop = self.stop.clone();
-            threads.push(spawn("parquet", move || {
+            threads.push(spawn("parquet", &wiring.placement.others, move || {
                 parquet::run(ticks, dir, config, registry, metrics, stop)
             })?);
         }
@@ -377,7 +390,7 @@ impl Stores {
             stop: self.stop,
         };
         let (influx, updates) = (self.influx, self.updates);
-        threads.push(spawn("stores", move || {
+        threads.push(spawn("stores", &wiring.placement.others, move || {
             if let Err(e) = block_on(tasks.run(influx, updates)) {
                 tracing::error!("the stores' thread has no runtime: {e:#}");
             }

@@ -5,6 +5,7 @@ pub mod capture;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod cores;
 pub mod engine;
 pub mod exchanges;
 pub mod feed;

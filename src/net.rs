@@ -5,7 +5,9 @@
 //! skipped. Frames pass the hub one at a time, so the ring's order is the order of processing.
 
 mod connection;
+pub mod drive;
 mod hub;
+mod stream;
 mod venue;
 
 pub use hub::Hub;
@@ -37,6 +39,7 @@ pub async fn ingest(config: &Config, hub: Rc<Hub>, mut stop: Stop) {
             let venue = venue::Venue::new(
                 exchange,
                 exchange_config.clone(),
+                config.ingest.mode,
                 Rc::clone(&hub),
                 client.clone(),
             );

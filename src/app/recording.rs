@@ -5,6 +5,7 @@ use super::{BROKEN_RING, StopSender, Wiring, spawn};
 use crate::capture::Recorder;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::cores::Placement;
 use crate::engine::Engine;
 use crate::market::Registry;
 use crate::metrics::Metrics;
@@ -34,13 +35,15 @@ impl Recording {
             registry: Arc::new(Registry::default()),
             clock: Clock::system(),
             described: Arc::default(),
+            placement: Placement::new(&config)?,
+            fresh: watch::channel(config.http.fresh).1,
             config,
         };
         let (stop, stopped) = watch::channel(None);
         let (events, events_out) = ring(wiring.config.engine.ring);
         let (signals, mut none) = ring(wiring.config.engine.signal_ring);
         let (broken, broken_out) = ring(BROKEN_RING);
-        let signals_end = spawn("signals", move || {
+        let signals_end = spawn("signals", &wiring.placement.others, move || {
             while !none.is_closed() {
                 none.park(super::PARK);
             }

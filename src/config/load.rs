@@ -111,13 +111,16 @@ fn config(
         top.problem_of("data_dir", "data_dir must be a folder, found an empty text");
     }
     let exchanges = exchanges(top.section("exchanges"), known);
+    let ingest = ingest(top.section("ingest"));
+    let engine = engine(top.section("engine"), ingest.core);
     let config = Config {
         name,
         data_dir: data_dir.into(),
         stores: stores(top.section("stores"), credentials, &exchanges),
         exchanges,
         journal: journal(top.section("journal")),
-        engine: engine(top.section("engine")),
+        ingest,
+        engine,
         http: http(top.section("http")),
         log: log(top.section("log")),
         strategies: strategies(top.section("strategies"), values, known),
@@ -240,7 +243,28 @@ fn parse_sync(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|reason| format!("{reason} or \"before_publish\""))
 }
 
-fn engine(mut s: Section<'_>) -> EngineConfig {
+fn ingest(mut s: Section<'_>) -> IngestConfig {
+    let mode = match s.text("mode").as_deref() {
+        None | Some("tokio") => IngestMode::Tokio,
+        Some("busy_poll") => IngestMode::BusyPoll,
+        Some(other) => {
+            let hint = suggest::hint(other, ["tokio", "busy_poll"]);
+            let text = format!("mode must be \"tokio\" or \"busy_poll\", found \"{other}\"{hint}");
+            s.problem_of("mode", &text);
+            IngestMode::Tokio
+        }
+    };
+    let core = core(&mut s);
+    s.finish();
+    IngestConfig { mode, core }
+}
+
+/// Whether the machine has it is known at start only.
+fn core(s: &mut Section<'_>) -> Option<usize> {
+    s.number("core", 0..=1023).map(|n| n as usize)
+}
+
+fn engine(mut s: Section<'_>, ingest_core: Option<usize>) -> EngineConfig {
     let waits = Duration::ZERO..=secs(1);
     let config = EngineConfig {
         ring: ring(&mut s, "ring", 65_536),
@@ -255,7 +279,14 @@ fn engine(mut s: Section<'_>) -> EngineConfig {
         drain: s
             .duration("drain", Duration::ZERO..=secs(600))
             .unwrap_or(secs(20)),
+        core: core(&mut s),
     };
+    if config.core.is_some() && config.core == ingest_core {
+        s.problem_of(
+            "core",
+            "core must not be that of [ingest]: one would wait for the other",
+        );
+    }
     s.finish();
     config
 }
@@ -492,6 +523,15 @@ pub(super) mod tests {
             (
                 "[engine]\nring = -1",
                 "2: [engine] ring must be from 64 to 16777216, found -1",
+            ),
+            (
+                "[ingest]\nmode = \"busypoll\"",
+                "2: [ingest] mode must be \"tokio\" or \"busy_poll\", found \"busypoll\"; \
+                 did you mean \"busy_poll\"?",
+            ),
+            (
+                "[ingest]\ncore = 1\n[engine]\ncore = 1",
+                "4: [engine] core must not be that of [ingest]: one would wait for the other",
             ),
             (
                 "[http]\nlisten = \"0.0.0.0:80\"",

@@ -24,6 +24,7 @@ pub struct Config {
     pub exchanges: BTreeMap<String, ExchangeConfig>,
     pub stores: StoresConfig,
     pub journal: JournalConfig,
+    pub ingest: IngestConfig,
     pub engine: EngineConfig,
     pub http: HttpConfig,
     pub log: LogConfig,
@@ -178,6 +179,22 @@ pub enum JournalSync {
 }
 
 #[derive(Clone, Debug, PartialEq)]
+pub struct IngestConfig {
+    pub mode: IngestMode,
+    /// The core that the thread is pinned to.
+    pub core: Option<usize>,
+}
+
+/// How the ingest thread waits for frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IngestMode {
+    /// Asleep in the kernel.
+    Tokio,
+    /// Looking all the time.
+    BusyPoll,
+}
+
+#[derive(Clone, Debug, PartialEq)]
 pub struct EngineConfig {
     /// Events in the ring from the ingest thread.
     pub ring: usize,
@@ -188,6 +205,8 @@ pub struct EngineConfig {
     /// Spin this long for the next event before yielding, and yield this long before parking.
     pub spin: Duration,
     pub yield_for: Duration,
+    /// The core that the thread is pinned to.
+    pub core: Option<usize>,
     /// A stop drains for at most this long.
     pub drain: Duration,
 }

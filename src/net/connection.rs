@@ -1,5 +1,6 @@
 //! One WebSocket connection, kept for as long as the daemon runs.
 
+use super::stream::{self, Socket};
 use super::venue::Venue;
 use super::{Backoff, Stop, stopped};
 use crate::capture::{Dir, Line};
@@ -10,20 +11,18 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tracing::{debug, info, warn};
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// The largest frame taken: a Coinbase snapshot is 5 MB.
 const MAX_FRAME: usize = 16 << 20;
 /// tungstenite zeroes its read buffer at each read, so a large one costs more than it saves.
 const READ_BUFFER: usize = 4 << 10;
+/// Frames taken in a row before timers, stop and the other tasks have their turn.
+const BATCH: usize = 64;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pace of the timers: silence, pings, requests within the rate limit.
@@ -115,7 +114,7 @@ impl Connection {
     async fn live(&mut self, stop: &mut Stop) -> anyhow::Result<End> {
         let url = format!("{}{}", self.venue.ws, self.plan.path);
         let mut socket = tokio::select! {
-            socket = connect(&url) => socket?,
+            socket = self.connect(&url) => socket?,
             () = stopped(stop) => return Ok(End::Stopped),
         };
         info!(connection = %self.name, %url, "connected");
@@ -134,6 +133,18 @@ impl Connection {
         result
     }
 
+    async fn connect(&self, url: &str) -> anyhow::Result<Socket> {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .max_message_size(Some(MAX_FRAME))
+            .max_frame_size(Some(MAX_FRAME));
+        let connecting = stream::connect(url, self.venue.mode, config);
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
+        connected
+            .with_context(|| format!("{url} did not answer within {CONNECT_TIMEOUT:?}"))?
+            .with_context(|| format!("{url} cannot be reached"))
+    }
+
     /// A stop is heard between frames only, so that none is decoded and not handed over.
     async fn serve(&mut self, socket: &mut Socket, stop: &mut Stop) -> anyhow::Result<End> {
         let now = Instant::now();
@@ -149,15 +160,21 @@ impl Connection {
         while self.extra.try_recv().is_ok() {} // asked of the connection before this one
         let mut timer = tokio::time::interval(HOUSEKEEPING);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut flooded = false;
         loop {
             tokio::select! {
-                message = socket.next() => {
+                biased; // a frame is what is waited for
+                message = socket.next(), if !flooded => {
                     if !self.message(message, &mut life).await? {
                         return Ok(End::Closed);
                     }
+                    flooded = true;
                     // What has arrived already needs no trip through select.
-                    for _ in 0..64 {
-                        let Some(message) = socket.next().now_or_never() else { break };
+                    for _ in 0..BATCH {
+                        let Some(message) = socket.next().now_or_never() else {
+                            flooded = false;
+                            break;
+                        };
                         if !self.message(message, &mut life).await? {
                             return Ok(End::Closed);
                         }
@@ -166,6 +183,7 @@ impl Connection {
                 Some(requests) = self.extra.recv() => life.outgoing.extend(requests),
                 _ = timer.tick() => self.housekeeping(socket, &mut life).await?,
                 () = stopped(stop) => return Ok(End::Stopped),
+                () = tokio::task::yield_now(), if flooded => flooded = false,
             }
         }
     }
@@ -327,17 +345,4 @@ impl Life {
             }
         }
     }
-}
-
-async fn connect(url: &str) -> anyhow::Result<Socket> {
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .max_message_size(Some(MAX_FRAME))
-        .max_frame_size(Some(MAX_FRAME));
-    let connecting = tokio_tungstenite::connect_async_with_config(url, Some(config), true);
-    let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
-    let (socket, _) = connected
-        .with_context(|| format!("{url} did not answer within {CONNECT_TIMEOUT:?}"))?
-        .with_context(|| format!("{url} cannot be reached"))?;
-    Ok(socket)
 }

@@ -3,7 +3,7 @@
 use super::connection::Connection;
 use super::{Backoff, Hub, Stop, matches, stopped};
 use crate::capture::{Dir, Line};
-use crate::config::ExchangeConfig;
+use crate::config::{ExchangeConfig, IngestMode};
 use crate::exchanges::output::{SlotId, Want};
 use crate::exchanges::{Channels, Exchange, Request};
 use crate::feed::Feed;
@@ -23,6 +23,7 @@ use tracing::{error, info, warn};
 pub struct Venue {
     pub name: &'static str,
     pub config: ExchangeConfig,
+    pub mode: IngestMode,
     pub hub: Rc<Hub>,
     pub feed: RefCell<Feed>,
     client: reqwest::Client,
@@ -57,6 +58,7 @@ impl Venue {
     pub fn new(
         exchange: Box<dyn Exchange>,
         config: ExchangeConfig,
+        mode: IngestMode,
         hub: Rc<Hub>,
         client: reqwest::Client,
     ) -> Rc<Self> {
@@ -83,6 +85,7 @@ impl Venue {
             ws: address(&config.ws, hosts.ws),
             feed: RefCell::new(feed),
             config,
+            mode,
             client,
             queue: RefCell::default(),
             queued: Notify::new(),

@@ -14,6 +14,7 @@ mod deploy;
 mod engine;
 mod frames;
 mod influx;
+mod ingest;
 mod pipeline;
 mod postgres;
 mod redis;

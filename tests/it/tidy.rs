@@ -269,7 +269,7 @@ fn the_rule_of_hot_files_sees_what_it_should() {
 }
 
 /// Who may use whom. What is not named here (the application, commands, `main`) may use all.
-const USES: [(&str, &[&str]); 23] = [
+const USES: [(&str, &[&str]); 24] = [
     ("clock", &[]),
     ("metrics", &[]),
     ("ring", &["metrics"]),
@@ -322,6 +322,7 @@ const USES: [(&str, &[&str]); 23] = [
         "config",
         &["exchanges", "strategies", "strategy", "suggest"],
     ),
+    ("cores", &["config"]),
     ("http", &["clock", "config", "metrics"]),
     ("feed", &["exchanges", "market", "metrics"]),
     (
@@ -348,6 +349,7 @@ const USES: [(&str, &[&str]); 23] = [
             "capture",
             "clock",
             "config",
+            "cores",
             "exchanges",
             "feed",
             "market",
