@@ -4,6 +4,7 @@
 
 mod encoder;
 mod exposition;
+mod spool;
 
 use crate::clock;
 use crate::config::HttpConfig;

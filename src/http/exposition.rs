@@ -34,6 +34,7 @@ impl Collector for Exposition {
                 ("redis", &m.market_updates),
             ],
         )?;
+        super::spool::spool(&mut out, "influx", &m.influx)?;
         latencies(&mut out, m)
     }
 }

@@ -22,10 +22,13 @@ fn config(database: &str) -> Option<InfluxConfig> {
         database: database.to_owned(),
         username: None,
         password: None,
+        org: None,
+        token: None,
         batch: 5000,
         flush: Duration::from_millis(20),
         timeout: Duration::from_secs(5),
         max_waiting: 100_000,
+        spool_max_bytes: 0,
     })
 }
 
@@ -76,6 +79,7 @@ async fn publish(config: &InfluxConfig, ticks: &[Tick]) -> TickMetrics {
     let run = influx::run(
         consumer,
         config.clone(),
+        std::path::PathBuf::new(),
         registry(),
         Arc::clone(&metrics),
         stopped,
@@ -281,7 +285,15 @@ async fn a_database_dropped_in_the_middle_is_made_again() {
     let (mut producer, consumer) = tickforge::ring::ring(1024);
     let (stop, stopped) = tokio::sync::watch::channel(None);
     let counts = Arc::clone(&metrics);
-    let run = influx::run(consumer, config.clone(), registry(), metrics, stopped);
+    let no_spool = std::path::PathBuf::new();
+    let run = influx::run(
+        consumer,
+        config.clone(),
+        no_spool,
+        registry(),
+        metrics,
+        stopped,
+    );
     let now = clock::now_ns();
     let drive = async {
         let stored = async |n: u64| {
