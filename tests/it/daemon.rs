@@ -57,6 +57,12 @@ impl Process {
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"))
     }
 
+    /// As a crash: nothing is finished.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("our own child");
+    }
+
     pub fn terminate(&self) {
         let pid = self.child.id().to_string();
         let status = Command::new("kill")

@@ -33,7 +33,7 @@ fn config(database: &str) -> Option<InfluxConfig> {
 }
 
 /// An instrument whose names need every escape.
-fn registry() -> Arc<Registry> {
+pub fn registry() -> Arc<Registry> {
     let registry = Registry::default();
     registry.add(Instrument {
         exchange: "binance",
@@ -54,7 +54,7 @@ fn registry() -> Arc<Registry> {
     Arc::new(registry)
 }
 
-fn trade(id: u128, exchange_ns: i64, day: DayStats) -> Tick {
+pub fn trade(id: u128, exchange_ns: i64, day: DayStats) -> Tick {
     let trade = Trade {
         price: 4_500_050_000_000,
         amount: 1_000,
@@ -68,7 +68,7 @@ fn trade(id: u128, exchange_ns: i64, day: DayStats) -> Tick {
 }
 
 /// Publishes these ticks to the end; what was counted.
-async fn publish(config: &InfluxConfig, ticks: &[Tick]) -> TickMetrics {
+pub async fn publish(config: &InfluxConfig, ticks: &[Tick]) -> TickMetrics {
     let metrics = Arc::new(Metrics::default());
     let (mut producer, consumer) = tickforge::ring::ring(1 << 16);
     for tick in ticks {
@@ -89,7 +89,7 @@ async fn publish(config: &InfluxConfig, ticks: &[Tick]) -> TickMetrics {
 }
 
 /// (stored, expired, dropped), with nothing left waiting.
-fn counted(counts: &TickMetrics) -> (u64, u64, u64) {
+pub fn counted(counts: &TickMetrics) -> (u64, u64, u64) {
     assert_eq!(counts.spooled.get(), 0);
     (
         counts.stored.get(),
@@ -98,7 +98,7 @@ fn counted(counts: &TickMetrics) -> (u64, u64, u64) {
     )
 }
 
-async fn post(
+pub async fn post(
     config: &InfluxConfig,
     path: &str,
     parameters: &[(&str, &str)],
@@ -122,7 +122,7 @@ async fn post(
 }
 
 /// Rows of a query's one series, without their times.
-async fn rows(config: &InfluxConfig, query: &str) -> Vec<Vec<Value>> {
+pub async fn rows(config: &InfluxConfig, query: &str) -> Vec<Vec<Value>> {
     let parameters = [
         ("q", query),
         ("db", config.database.as_str()),

@@ -13,10 +13,14 @@ mod daemon;
 mod engine;
 mod frames;
 mod influx;
+#[cfg(feature = "influxdb2")]
+mod influx2;
 mod pipeline;
 mod postgres;
 mod redis;
 mod servers;
+#[cfg(feature = "influxdb2")]
+mod spool;
 mod tidy;
 
 #[global_allocator]

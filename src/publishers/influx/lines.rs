@@ -16,12 +16,6 @@ pub struct Lines {
 }
 
 impl Lines {
-    pub fn clear(&mut self) {
-        self.text.clear();
-        self.ends.clear();
-        self.owners.clear();
-    }
-
     /// Appends a line of this instrument.
     pub fn push(&mut self, owner: &Arc<str>, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.text);

@@ -89,9 +89,7 @@ impl<'a> Queue<'a> {
                 self.points += 1;
             }
             self.ticks.push_back(tick);
-            while self.points > self.config.max_waiting.max(1) {
-                self.overflow();
-            }
+            while self.points > self.config.max_waiting.max(1) && self.overflow() {}
         }
         if let Some(spool) = &mut self.spool {
             spool.absorb(self.counts);
@@ -110,17 +108,20 @@ impl<'a> Queue<'a> {
         self.counts.backlog.waiting.set(backlog);
     }
 
-    /// The oldest go to the disk, a frame at a time; for good where there is none.
-    fn overflow(&mut self) {
-        let frame = if self.spool.is_some() {
-            self.config.batch.min(self.config.max_waiting)
-        } else {
-            1
-        };
+    /// The oldest go to the disk, a frame at a time. While the disk is behind they stay, until
+    /// memory holds twice what it should; then they are lost. False where they stay.
+    fn overflow(&mut self) -> bool {
+        let max = self.config.max_waiting.max(1);
+        let disk = self.spool.as_ref().map(Spool::takes);
+        if disk == Some(false) && self.points <= 2 * max {
+            return false;
+        }
+        let frame = disk.map_or(1, |_| self.config.batch.min(max));
         let lines = self.oldest(frame);
         if let Err(lines) = self.spill(lines) {
             spool::enter(&lines.tally(), &self.counts.dropped, self.counts);
         }
+        true
     }
 
     /// The lines come back where no disk takes them.

@@ -81,10 +81,15 @@ impl Spool {
         })
     }
 
+    /// Whether the disk keeps up: another frame may be put.
+    pub fn takes(&self) -> bool {
+        self.writing.0 < WRITING
+    }
+
     /// Hands a frame to the disk. It comes back where the disk is too far behind.
     pub fn put(&mut self, lines: Lines) -> Result<(), Lines> {
         let points = lines.len() as u64;
-        if self.writing.0 >= WRITING {
+        if !self.takes() {
             return Err(lines);
         }
         match self.send(Command::Put(lines)) {
@@ -257,15 +262,25 @@ fn work(dir: PathBuf, max_bytes: u64, orders: &Receiver<Command>, reports: &Sync
     report(Report::Opened(opened));
     report(Report::Bytes(folder.bytes));
     let mut complained: Option<Instant> = None;
-    while let Ok(command) = orders.recv() {
-        let mut lost = Vec::new();
-        let (answer, failed) = obey(&mut folder, command, &mut lost);
-        if let Some(error) = failed
-            && complained.is_none_or(|then| then.elapsed() >= super::COMPLAIN_EVERY)
-        {
+    let mut complain = |error: std::io::Error| {
+        if complained.is_none_or(|then| then.elapsed() >= super::COMPLAIN_EVERY) {
             complained = Some(Instant::now());
             tracing::error!("spool at {place}: {error}; is the disk full?");
         }
+    };
+    loop {
+        let command = match orders.try_recv() {
+            Ok(command) => command,
+            Err(_) => {
+                // Nothing to do: one wait for the disk serves all that was written.
+                folder.sync().unwrap_or_else(&mut complain);
+                let Ok(command) = orders.recv() else { return };
+                command
+            }
+        };
+        let mut lost = Vec::new();
+        let (answer, failed) = obey(&mut folder, command, &mut lost);
+        failed.into_iter().for_each(&mut complain);
         // What was put comes first: among what is lost it may be itself, later.
         let answered = answer.is_none_or(&mut report);
         let told = lost.is_empty() || report(Report::Lost(lost));

@@ -326,7 +326,7 @@ async fn away(config: InfluxConfig, spool: &Path, ticks: &[Tick]) -> TickMetrics
         stopped,
     );
     let drive = async {
-        for some in ticks.chunks(100) {
+        for some in ticks.chunks(20) {
             for tick in some {
                 assert!(producer.push(*tick).is_ok());
             }
@@ -344,7 +344,7 @@ async fn away(config: InfluxConfig, spool: &Path, ticks: &[Tick]) -> TickMetrics
 fn spooling(url: String, spool_max_bytes: u64) -> InfluxConfig {
     InfluxConfig {
         batch: 10,
-        max_waiting: 20,
+        max_waiting: 200,
         spool_max_bytes,
         ..config(url)
     }

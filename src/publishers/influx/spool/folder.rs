@@ -49,6 +49,8 @@ pub struct Folder {
     taken: Option<Entry>,
     pub bytes: u64,
     next_id: u64,
+    /// Written, and perhaps not on the disk itself.
+    unsynced: Vec<File>,
 }
 
 impl Folder {
@@ -99,6 +101,7 @@ impl Folder {
             taken: None,
             bytes: 0,
             next_id: 1,
+            unsynced: Vec::new(),
         }
     }
 
@@ -130,7 +133,7 @@ impl Folder {
         Ok(())
     }
 
-    fn write(&self, path: &Path, frame: &[u8]) -> io::Result<()> {
+    fn write(&mut self, path: &Path, frame: &[u8]) -> io::Result<()> {
         let open = || File::options().write(true).create_new(true).open(path);
         let mut file = match open() {
             Err(e) if e.kind() == ErrorKind::NotFound => {
@@ -140,7 +143,15 @@ impl Folder {
             opened => opened?,
         };
         file.write_all(frame)?;
-        file.sync_data()
+        self.unsynced.push(file);
+        Ok(())
+    }
+
+    /// From the page cache to the disk: what is written survives a power cut, too.
+    pub fn sync(&mut self) -> io::Result<()> {
+        self.unsynced
+            .drain(..)
+            .try_for_each(|file| file.sync_data())
     }
 
     /// The oldest frame that is whole. What was in damaged ones before it is added to `lost`.
