@@ -337,6 +337,9 @@ mod tests {
         metrics.redis.up.set(1);
         metrics.influx.ring_dropped.add(5);
         metrics.influx.dropped.add(6);
+        metrics.influx.lost.add(&"binance BTC/USDT".into(), 6);
+        metrics.influx.backlog.found.add(7);
+        metrics.influx.spool_bytes.set(8);
         let text = exposed(&metrics);
         for line in [
             "# HELP tickforge_frames_received WebSocket frames received",
@@ -348,6 +351,9 @@ mod tests {
             "tickforge_signals_delivered_total{store=\"postgres\"} 0",
             "tickforge_store_up{store=\"redis\"} 1.0",
             "tickforge_ticks_dropped_total{store=\"influx\"} 11",
+            "tickforge_ticks_lost_total{store=\"influx\",exchange=\"binance\",symbol=\"BTC/USDT\"} 6",
+            "tickforge_backlog_found_total{store=\"influx\"} 7",
+            "tickforge_spool_size_bytes{store=\"influx\"} 8.0",
             "# UNIT tickforge_tick_to_signal_seconds seconds",
             "# EOF",
         ] {

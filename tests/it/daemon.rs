@@ -38,10 +38,14 @@ impl Drop for Process {
 
 impl Process {
     pub fn start(args: &[&str], log: &Path) -> Process {
-        let log = std::fs::File::create(log).expect("a log file");
         let mut command = tickforge();
+        command.args(args);
+        Process::of(command, log)
+    }
+
+    pub fn of(mut command: Command, log: &Path) -> Process {
+        let log = std::fs::File::create(log).expect("a log file");
         command
-            .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log);

@@ -7,6 +7,7 @@ use crate::servers;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// What a test runs with.
@@ -53,6 +54,25 @@ impl Place {
 
     /// A daemon that takes trades alone, and keeps a thousand of them in memory.
     fn daemon(&self, exchange: &Exchange, spool_max_bytes: &str, name: &str) -> Process {
+        let config = self.configuration(exchange, spool_max_bytes);
+        let log = self.path(&format!("{name}.log"));
+        Process::start(&["run", "--config", &config, "--json"], &log)
+    }
+
+    /// The same, with a disk of 64 KiB under its spool, in a view of the file system of its own.
+    fn daemon_with_small_disk(&self, exchange: &Exchange) -> Process {
+        let config = self.configuration(exchange, "64MiB");
+        let mount = "mount -t tmpfs -o size=64k tmpfs \"$0\" && exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command
+            .args(["-m", "sh", "-c", mount])
+            .arg(self.spool())
+            .arg(env!("CARGO_BIN_EXE_tickforge"))
+            .args(["run", "--config", &config, "--json"]);
+        Process::of(command, &self.path("small.log"))
+    }
+
+    fn configuration(&self, exchange: &Exchange, spool_max_bytes: &str) -> String {
         let text = format!(
             "name = \"it\"\ndata_dir = {:?}\n\
              [exchanges.binance]\nsymbols = [\"*\"]\nquotes = false\nws = {:?}\nrest = {:?}\n\
@@ -68,8 +88,7 @@ impl Place {
         );
         let config = self.path("tickforge.toml").display().to_string();
         std::fs::write(&config, text).expect("the configuration");
-        let log = self.path(&format!("{name}.log"));
-        Process::start(&["run", "--config", &config, "--json"], &log)
+        config
     }
 
     fn spool(&self) -> PathBuf {
@@ -213,4 +232,33 @@ async fn a_full_spool_drops_the_oldest_and_says_which_instruments_miss_how_much(
     let dropped = u64_of(&summary, "/ticks/dropped");
     assert_eq!(missing.values().sum::<u64>(), dropped);
     assert!(dropped + 1_000 < u64_of(&summary, "/ticks/offered"));
+}
+
+#[tokio::test]
+async fn a_full_disk_costs_ticks_and_the_daemon_goes_on() {
+    let Some(place) = Place::new() else { return };
+    let may_mount = Command::new("unshare")
+        .args(["-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"])
+        .output();
+    if !may_mount.is_ok_and(|out| out.status.success()) {
+        eprintln!("skipped: no right to mount a small disk; run as root");
+        return;
+    }
+    std::fs::create_dir_all(place.spool()).expect("a folder");
+    place.front.set_away(true);
+    let mut exchange = place.exchange("a", "5", "8s");
+    let daemon = place.daemon_with_small_disk(&exchange);
+    let ended = exchange.process.wait(Duration::from_secs(60));
+    assert!(ended, "the exchange failed");
+    place.front.set_away(false);
+    std::thread::sleep(Duration::from_secs(3));
+    let summary = stop(daemon);
+    let log = std::fs::read_to_string(place.path("small.log")).expect("the log");
+    assert!(log.contains("No space left on device"), "{log}");
+    let truth = by_symbol(daemon::true_trades(&place.path("a.truth")));
+    let points: u64 = place.points().await.values().sum();
+    let dropped = u64_of(&summary, "/ticks/dropped");
+    assert!(dropped > 500, "{summary}");
+    assert_eq!(points + dropped, truth.values().sum::<u64>());
+    assert!(points > 1_000, "what the disk held is there: {summary}");
 }

@@ -180,11 +180,14 @@ impl Spool {
     /// `None` while it is under way. The frame's points are its taker's from here on.
     pub fn taken(&mut self) -> Option<Option<Taken>> {
         match std::mem::replace(&mut self.take, Take::Idle) {
-            Take::Here(taken) => {
-                if let Some(taken) = &taken {
-                    *self.held(taken.backlog) -= taken.lines.len() as u64;
-                }
-                Some(taken)
+            Take::Here(Some(taken)) => {
+                *self.held(taken.backlog) -= taken.lines.len() as u64;
+                Some(Some(taken))
+            }
+            Take::Here(None) => {
+                // All that there was is damaged, or the disk lost it: no use to ask at once.
+                self.take = Take::Failed(Instant::now() + READ_AGAIN);
+                Some(None)
             }
             Take::Asked => {
                 self.take = Take::Asked;

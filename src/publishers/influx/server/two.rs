@@ -122,10 +122,13 @@ impl Two {
 
     pub async fn version(&self) -> Result<String, String> {
         let place = &self.http.place;
-        let health = self.client.health().await.map_err(|e| {
-            let remedy = "is InfluxDB 2.x running there, and is [stores.influx] url right?";
-            format!("{place}: {}; {remedy}", told(e).text())
-        })?;
+        let remedy = "is InfluxDB 2.x running there, and is [stores.influx] url right?";
+        let health = self.client.health().await;
+        let health = health.map_err(|e| format!("{place}: {}; {remedy}", told(e).text()))?;
+        if health.status != influxdb2::models::Status::Pass {
+            let reason = health.message.unwrap_or_else(|| "not in health".to_owned());
+            return Err(format!("{place}: {reason}"));
+        }
         Ok(health.version.unwrap_or_else(|| "2.x".to_owned()))
     }
 
@@ -180,6 +183,9 @@ fn told(error: RequestError) -> Told {
         }
         RequestError::ReqwestProcessing { source } if source.is_timeout() => {
             Told::Away("no answer in time".to_owned())
+        }
+        RequestError::ReqwestProcessing { source } if source.is_decode() => {
+            Told::Away("what answers is not InfluxDB 2.x".to_owned())
         }
         // The error itself names the URL, its causes do not.
         RequestError::ReqwestProcessing { source } => Told::Away(chain(source.source())),
