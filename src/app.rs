@@ -10,7 +10,8 @@
 //! | books that are wrong | 1024 | the request is dropped: the book stays stale and is found again |
 //! | signals | `[engine] signal_ring` | the engine waits (`signal_ring_full`) |
 //! | ticks, one for each store | `[engine] tick_ring` | the new tick is dropped (`ring_dropped`) |
-//! | ticks waiting for InfluxDB | `max_waiting` | the oldest is dropped (`dropped`) |
+//! | ticks waiting for InfluxDB | `max_waiting` | the oldest go to the spool |
+//! | spool on disk | `spool_max_bytes` | the oldest are dropped (`dropped`, and by instrument) |
 //! | journal | `[journal] max_bytes` | delivered records go, then new signals are refused (`refused`) |
 //!
 //! Shutdown follows the flow: ingest, engine, journal, stores; each drains what the one before it
@@ -454,7 +455,8 @@ impl Tasks {
         }
         if let (Some(config), Some(ticks)) = (stores.influx, influx) {
             let (registry, metrics) = (Arc::clone(&self.registry), Arc::clone(&self.metrics));
-            let work = influx::run(ticks, config, registry, metrics, self.stop.clone());
+            let spool = influx::spool_dir(&self.config.data_dir);
+            let work = influx::run(ticks, config, spool, registry, metrics, self.stop.clone());
             tasks.push(tokio::task::spawn_local(async move {
                 if let Err(e) = work.await {
                     tracing::error!("ticks are not stored: {e}");

@@ -5,6 +5,7 @@
 mod by_exchange;
 mod encoder;
 mod exposition;
+mod spool;
 
 use crate::clock;
 use crate::config::HttpConfig;

@@ -1,7 +1,10 @@
 //! Counters and latency histograms: written by one thread each, read by anyone.
 
+mod ticks;
+
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, RwLock};
+pub use ticks::{BacklogMetrics, Losses, RingLosses};
 
 /// A counter with one writer: a load and a store, no locked instruction.
 #[derive(Debug, Default)]
@@ -207,6 +210,15 @@ pub struct TickMetrics {
     /// Older than the store keeps.
     pub expired: Counter,
     pub retries: Counter,
+    /// The same as `ring_dropped`, by instrument (engine thread).
+    pub ring_losses: RingLosses,
+    /// All that is lost, by instrument: dropped by ring or publisher, of this run and its backlog.
+    pub lost: Losses,
+    pub backlog: BacklogMetrics,
+    /// Bytes of the spool on disk.
+    pub spool_bytes: Counter,
+    /// Bytes of damaged files in the spool, which were removed.
+    pub spool_torn_bytes: Counter,
 }
 
 /// What the journal and one store of signals count.

@@ -48,6 +48,7 @@ impl TickOutlet {
             let behind = !self.waiting.is_empty() && !self.flush_waiting();
             if behind || self.ring.push(tick).is_err() {
                 metrics.ring_dropped.add(1);
+                metrics.ring_losses.add(tick.event.instrument);
             }
         }
     }

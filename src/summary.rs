@@ -1,8 +1,10 @@
 //! What a run did, in one object; its keys are fixed, since scripts read them.
 
-use crate::metrics::{Histogram, Metrics, TickMetrics};
+use crate::metrics::{BacklogMetrics, Histogram, Metrics, TickMetrics};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
@@ -22,6 +24,10 @@ pub struct Summary {
     pub frames: Frames,
     pub event_balance: EventBalance,
     pub ticks: Ticks,
+    /// What earlier runs had left on disk; not part of `ticks`.
+    pub backlog: Backlog,
+    /// Ticks that InfluxDB misses, by instrument: `binance BTC/USDT`.
+    pub lost_by_instrument: BTreeMap<Arc<str>, u64>,
     pub latency_ns: Latencies,
     pub decode_path: DecodePath,
     pub messages_per_second: u64,
@@ -56,6 +62,16 @@ pub struct EventBalance {
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Ticks {
     pub offered: u64,
+    pub stored: u64,
+    pub spooled: u64,
+    pub dropped: u64,
+    pub expired: u64,
+}
+
+/// found = stored + spooled + dropped + expired
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Backlog {
+    pub found: u64,
     pub stored: u64,
     pub spooled: u64,
     pub dropped: u64,
@@ -143,6 +159,8 @@ impl Summary {
                 dropped: i.events_dropped.get(),
             },
             ticks,
+            backlog: backlog(&metrics.influx.backlog),
+            lost_by_instrument: metrics.influx.lost.all(),
             latency_ns: Latencies {
                 recv_to_decoded: quantiles(&e.recv_to_decoded),
                 ring: quantiles(&e.ring),
@@ -176,6 +194,7 @@ impl Summary {
             "{:.1} s: {} messages ({}/s), {} events, {} signals\n\
              dropped {}, rejected {}, duplicates {}, reconnects {}, resyncs {}, gaps {}\n\
              ticks: {} offered, {} stored, {} spooled, {} dropped, {} expired\n\
+             {}\
              tick to signal: p50 {:.1} µs, p99 {:.1} µs, max {:.1} µs; memory {} MiB\n\
              data: {}\n",
             self.seconds,
@@ -194,12 +213,29 @@ impl Summary {
             self.ticks.spooled,
             self.ticks.dropped,
             self.ticks.expired,
+            self.losses_text(),
             us(l.tick_to_signal.p50),
             us(l.tick_to_signal.p99),
             us(l.tick_to_signal.max),
             self.max_rss_bytes >> 20,
             self.data_dir.display(),
         )
+    }
+
+    /// A line each where there is something to say.
+    fn losses_text(&self) -> String {
+        let mut text = String::new();
+        let b = &self.backlog;
+        if b.found > 0 {
+            text = format!(
+                "left by an earlier run: {} ticks, {} stored, {} spooled, {} dropped, {} expired\n",
+                b.found, b.stored, b.spooled, b.dropped, b.expired
+            );
+        }
+        for (instrument, n) in &self.lost_by_instrument {
+            text += &format!("lost: {n} ticks of {instrument}\n");
+        }
+        text
     }
 }
 
@@ -209,6 +245,16 @@ fn ticks(m: &TickMetrics) -> Ticks {
         stored: m.stored.get(),
         spooled: m.spooled.get(),
         dropped: m.dropped.get() + m.ring_dropped.get(),
+        expired: m.expired.get(),
+    }
+}
+
+fn backlog(m: &BacklogMetrics) -> Backlog {
+    Backlog {
+        found: m.found.get(),
+        stored: m.stored.get(),
+        spooled: m.waiting.get(),
+        dropped: m.dropped.get(),
         expired: m.expired.get(),
     }
 }

@@ -147,14 +147,20 @@ pub struct RedisConfig {
 pub struct InfluxConfig {
     pub url: String,
     pub version: u8,
+    /// With version 2, the beginning of the buckets' names: `trading_bot/realtime`.
     pub database: String,
     pub username: Option<String>,
     pub password: Option<Secret>,
+    /// Version 2 alone, and needed there.
+    pub org: Option<String>,
+    pub token: Option<Secret>,
     pub batch: usize,
     pub flush: Duration,
     pub timeout: Duration,
     /// Ticks that may wait in memory while the store is away.
     pub max_waiting: usize,
+    /// Room on disk for those that memory does not hold; 0 = none.
+    pub spool_max_bytes: u64,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -130,12 +130,12 @@ fn influx(s: &mut Section<'_>, credentials: &Credentials) -> InfluxConfig {
             "url must not hold a password; use username and password_file",
         );
     }
-    let version = s.number("version", 1..=3).unwrap_or(1) as u8;
-    if version != 1 {
-        let text = "only version = 1 is supported yet; InfluxDB 2 answers it by its 1.x API";
-        s.problem_of("version", text);
-    }
+    let version = s.number("version", 1..=2).unwrap_or(1) as u8;
     let password = credential(s, "password", "password_file", credentials);
+    let (org, token) = (
+        s.text("org"),
+        credential(s, "token", "token_file", credentials),
+    );
     let config = InfluxConfig {
         url,
         version,
@@ -144,20 +144,44 @@ fn influx(s: &mut Section<'_>, credentials: &Credentials) -> InfluxConfig {
             .unwrap_or_else(|| "trading_bot".to_owned()),
         username: s.text("username"),
         password,
+        org,
+        token,
         batch: s.number("batch", 1..=100_000).unwrap_or(5_000) as usize,
         flush: s.duration("flush", ms(10)..=secs(60)).unwrap_or(secs(1)),
         timeout: s.duration("timeout", ms(10)..=HOUR).unwrap_or(secs(10)),
         max_waiting: s
             .number("max_waiting", 1_000..=100_000_000)
-            .unwrap_or(1_000_000) as usize,
+            .unwrap_or(100_000) as usize,
+        spool_max_bytes: s.size("spool_max_bytes", 0..=16 << 40).unwrap_or(1 << 30),
     };
     if config.database.is_empty() {
         s.problem_of("database", "database must be a name, found an empty text");
     }
-    if config.password.is_some() && config.username.is_none() {
-        s.problem("a password needs a username");
-    }
+    influx_login(s, &config);
     config
+}
+
+/// Each version has its own login; the other one's would be ignored silently.
+fn influx_login(s: &mut Section<'_>, config: &InfluxConfig) {
+    let token = s.has("token") || s.has("token_file");
+    if config.version == 1 {
+        if config.password.is_some() && config.username.is_none() {
+            s.problem("a password needs a username");
+        }
+        if token || s.has("org") {
+            s.problem("org and token are of version = 2; version 1 has username and password_file");
+        }
+        return;
+    }
+    if config.username.is_some() || config.password.is_some() {
+        s.problem("username and password are of version = 1; version 2 has org and token_file");
+    }
+    if config.org.as_ref().is_none_or(String::is_empty) {
+        s.problem("org is missing; version = 2 needs org = \"NAME\"");
+    }
+    if !token {
+        s.problem("token is missing; version = 2 needs token_file = \"FILE\"");
+    }
 }
 
 /// On where its section is, and where ticks would be stored nowhere else; `enabled` overrides.
@@ -345,9 +369,24 @@ mod tests {
                     .to_owned(),
             ),
             (
-                "[stores.influx]\nurl = \"http://db\"\nversion = 2",
-                "3: [stores.influx] only version = 1 is supported yet; InfluxDB 2 answers it by \
-                 its 1.x API"
+                "[stores.influx]\nurl = \"http://db\"\nversion = 2\ntoken = \"x\"",
+                "1: [stores.influx] org is missing; version = 2 needs org = \"NAME\"".to_owned(),
+            ),
+            (
+                "[stores.influx]\nurl = \"http://db\"\nversion = 2\norg = \"x\"",
+                "1: [stores.influx] token is missing; version = 2 needs token_file = \"FILE\""
+                    .to_owned(),
+            ),
+            (
+                "[stores.influx]\nurl = \"http://db\"\norg = \"x\"",
+                "1: [stores.influx] org and token are of version = 2; version 1 has username and \
+                 password_file"
+                    .to_owned(),
+            ),
+            (
+                "[stores.influx]\nurl = \"http://db\"\nversion = 2\norg = \"x\"\ntoken = \"y\"\nusername = \"z\"",
+                "1: [stores.influx] username and password are of version = 1; version 2 has org \
+                 and token_file"
                     .to_owned(),
             ),
             (

@@ -83,6 +83,22 @@ impl Out<'_> {
         Ok(())
     }
 
+    /// A counter for each set of labels; nothing where there is none.
+    pub fn labelled_counters(
+        &mut self,
+        name: &str,
+        help: &str,
+        all: &[(Vec<(&'static str, String)>, u64)],
+    ) -> fmt::Result {
+        let mut family = self
+            .0
+            .encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, value) in all {
+            ConstCounter::new(*value).encode(family.encode_family(labels)?)?;
+        }
+        Ok(())
+    }
+
     pub fn gauges<T>(
         &mut self,
         name: &str,

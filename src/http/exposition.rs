@@ -37,6 +37,7 @@ impl Collector for Exposition {
                 ("redis", &m.market_updates),
             ],
         )?;
+        super::spool::spool(&mut out, "influx", &m.influx)?;
         latencies(&mut out, m)
     }
 }
@@ -388,6 +389,9 @@ mod tests {
         metrics.venue("kraken").skew.record(14_000_000, 10_000_000);
         metrics.passes.engine.add(9);
         metrics.host_clock.offset_ns.set(-250_000_000);
+        metrics.influx.lost.add(&"binance BTC/USDT".into(), 6);
+        metrics.influx.backlog.found.add(7);
+        metrics.influx.spool_bytes.set(8);
         let text = exposed(&metrics);
         for line in [
             "# HELP tickforge_frames_received WebSocket frames received",
@@ -404,6 +408,9 @@ mod tests {
             "tickforge_exchange_to_recv_seconds_count{exchange=\"kraken\"} 1",
             "tickforge_thread_passes_total{thread=\"engine\"} 9",
             "tickforge_host_clock_offset_seconds -0.25",
+            "tickforge_ticks_lost_total{store=\"influx\",exchange=\"binance\",symbol=\"BTC/USDT\"} 6",
+            "tickforge_backlog_found_total{store=\"influx\"} 7",
+            "tickforge_spool_size_bytes{store=\"influx\"} 8.0",
             "# UNIT tickforge_tick_to_signal_seconds seconds",
             "# EOF",
         ] {

@@ -43,11 +43,14 @@ impl Process {
 
     /// With these variables beside those of this process.
     pub fn start_with(args: &[&str], variables: &[(&str, &str)], log: &Path) -> Process {
-        let log = std::fs::File::create(log).expect("a log file");
         let mut command = tickforge();
+        command.args(args).envs(variables.iter().copied());
+        Process::of(command, log)
+    }
+
+    pub fn of(mut command: Command, log: &Path) -> Process {
+        let log = std::fs::File::create(log).expect("a log file");
         command
-            .args(args)
-            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log);
@@ -65,6 +68,12 @@ impl Process {
 
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// As a crash: nothing is finished.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("our own child");
     }
 
     pub fn terminate(&self) {

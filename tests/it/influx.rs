@@ -22,15 +22,18 @@ fn config(database: &str) -> Option<InfluxConfig> {
         database: database.to_owned(),
         username: None,
         password: None,
+        org: None,
+        token: None,
         batch: 5000,
         flush: Duration::from_millis(20),
         timeout: Duration::from_secs(5),
         max_waiting: 100_000,
+        spool_max_bytes: 0,
     })
 }
 
 /// An instrument whose names need every escape.
-fn registry() -> Arc<Registry> {
+pub fn registry() -> Arc<Registry> {
     let registry = Registry::default();
     registry.add(Instrument {
         exchange: "binance",
@@ -51,7 +54,7 @@ fn registry() -> Arc<Registry> {
     Arc::new(registry)
 }
 
-fn trade(id: u128, exchange_ns: i64, day: DayStats) -> Tick {
+pub fn trade(id: u128, exchange_ns: i64, day: DayStats) -> Tick {
     let trade = Trade {
         price: 4_500_050_000_000,
         amount: 1_000,
@@ -65,7 +68,7 @@ fn trade(id: u128, exchange_ns: i64, day: DayStats) -> Tick {
 }
 
 /// Publishes these ticks to the end; what was counted.
-async fn publish(config: &InfluxConfig, ticks: &[Tick]) -> TickMetrics {
+pub async fn publish(config: &InfluxConfig, ticks: &[Tick]) -> TickMetrics {
     let metrics = Arc::new(Metrics::default());
     let (mut producer, consumer) = tickforge::ring::ring(1 << 16);
     for tick in ticks {
@@ -76,6 +79,7 @@ async fn publish(config: &InfluxConfig, ticks: &[Tick]) -> TickMetrics {
     let run = influx::run(
         consumer,
         config.clone(),
+        std::path::PathBuf::new(),
         registry(),
         Arc::clone(&metrics),
         stopped,
@@ -85,7 +89,7 @@ async fn publish(config: &InfluxConfig, ticks: &[Tick]) -> TickMetrics {
 }
 
 /// (stored, expired, dropped), with nothing left waiting.
-fn counted(counts: &TickMetrics) -> (u64, u64, u64) {
+pub fn counted(counts: &TickMetrics) -> (u64, u64, u64) {
     assert_eq!(counts.spooled.get(), 0);
     (
         counts.stored.get(),
@@ -94,7 +98,7 @@ fn counted(counts: &TickMetrics) -> (u64, u64, u64) {
     )
 }
 
-async fn post(
+pub async fn post(
     config: &InfluxConfig,
     path: &str,
     parameters: &[(&str, &str)],
@@ -118,7 +122,7 @@ async fn post(
 }
 
 /// Rows of a query's one series, without their times.
-async fn rows(config: &InfluxConfig, query: &str) -> Vec<Vec<Value>> {
+pub async fn rows(config: &InfluxConfig, query: &str) -> Vec<Vec<Value>> {
     let parameters = [
         ("q", query),
         ("db", config.database.as_str()),
@@ -281,7 +285,15 @@ async fn a_database_dropped_in_the_middle_is_made_again() {
     let (mut producer, consumer) = tickforge::ring::ring(1024);
     let (stop, stopped) = tokio::sync::watch::channel(None);
     let counts = Arc::clone(&metrics);
-    let run = influx::run(consumer, config.clone(), registry(), metrics, stopped);
+    let no_spool = std::path::PathBuf::new();
+    let run = influx::run(
+        consumer,
+        config.clone(),
+        no_spool,
+        registry(),
+        metrics,
+        stopped,
+    );
     let now = clock::now_ns();
     let drive = async {
         let stored = async |n: u64| {

@@ -15,12 +15,16 @@ mod engine;
 mod frames;
 mod influx;
 mod ingest;
+#[cfg(feature = "influxdb2")]
+mod influx2;
 mod pipeline;
 mod postgres;
 mod redis;
 mod replay;
 mod servers;
 mod supervised;
+#[cfg(feature = "influxdb2")]
+mod spool;
 mod tidy;
 
 #[global_allocator]

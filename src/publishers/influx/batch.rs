@@ -1,30 +1,34 @@
 //! What is written at once: encoded lines, which of them are still open, and halving them to find
 //! one that is refused. Knows no market and no network.
 
+use super::lines::Lines;
 use std::ops::Range;
 
-/// Encoded lines, and which of them are not resolved yet.
+/// Where lines come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    #[default]
+    Memory,
+    /// The disk; perhaps they are of an earlier run.
+    Spool { backlog: bool },
+}
+
+/// Lines under way, and which of them are not resolved yet.
 #[derive(Debug, Default)]
 pub struct Batch {
-    text: Vec<u8>,
-    /// Where each line ends in `text`.
-    ends: Vec<usize>,
+    pub source: Source,
+    pub lines: Lines,
     /// Ranges of lines still to be written; the last one is next.
     todo: Vec<Range<usize>>,
 }
 
 impl Batch {
-    /// Begins anew with what `encode` writes, a line for each call, until it answers false or
-    /// `most` lines are in.
-    pub fn fill(&mut self, most: usize, mut encode: impl FnMut(&mut Vec<u8>) -> bool) {
-        self.text.clear();
-        self.ends.clear();
-        self.todo.clear();
-        while self.ends.len() < most.max(1) && encode(&mut self.text) {
-            self.ends.push(self.text.len());
-        }
-        if !self.ends.is_empty() {
-            self.todo.push(0..self.ends.len());
+    pub fn new(lines: Lines, source: Source) -> Batch {
+        let all = Some(0..lines.len()).filter(|all| !all.is_empty());
+        Batch {
+            source,
+            lines,
+            todo: all.into_iter().collect(),
         }
     }
 
@@ -42,12 +46,13 @@ impl Batch {
         self.todo.iter().map(Range::len).sum()
     }
 
-    pub fn lines(&self, range: &Range<usize>) -> &[u8] {
-        let start = range
-            .start
-            .checked_sub(1)
-            .map_or(0, |before| self.ends[before]);
-        &self.text[start..self.ends[range.end - 1]]
+    /// Those that are not resolved yet, by themselves.
+    pub fn rest(&self) -> Lines {
+        let mut rest = Lines::default();
+        for (owner, line) in self.todo.iter().flat_map(|r| self.lines.each_of(r)) {
+            rest.push(owner, |out| out.extend_from_slice(line));
+        }
+        rest
     }
 
     /// Halves the range that is next.
@@ -66,13 +71,12 @@ mod tests {
 
     #[test]
     fn halving_visits_every_line_once_and_in_order() {
-        let mut batch = Batch::default();
-        let mut n = 0;
-        batch.fill(7, |out| {
-            n += 1;
-            out.extend_from_slice(format!("{n}\n").as_bytes());
-            true
-        });
+        let mut lines = Lines::default();
+        for n in 1..=7 {
+            let text = format!("{n}\n");
+            lines.push(&"x y".into(), |out| out.extend_from_slice(text.as_bytes()));
+        }
+        let mut batch = Batch::new(lines, Source::Memory);
         assert_eq!(batch.unresolved(), 7);
         let mut seen = Vec::new();
         while let Some(range) = batch.next() {
@@ -80,12 +84,14 @@ mod tests {
                 batch.split();
                 continue;
             }
-            seen.extend_from_slice(batch.lines(&range));
+            seen.extend_from_slice(batch.lines.text(&range));
             batch.resolved();
+            let rest = batch.rest();
+            assert_eq!(rest.len(), batch.unresolved());
+            assert_eq!(rest.len() + seen.len() / 2, 7);
         }
         assert_eq!(seen, b"1\n2\n3\n4\n5\n6\n7\n");
         assert_eq!(batch.unresolved(), 0);
-        batch.fill(7, |_| false);
-        assert_eq!(batch.next(), None);
+        assert_eq!(Batch::new(Lines::default(), Source::Memory).next(), None);
     }
 }

@@ -6,12 +6,15 @@
 use super::line::{self, Line};
 use crate::market::{Event, Instrument, Kind, Side, Tick};
 use crate::publishers::intake::{self, CHANGE_SCALE, Known};
+use std::sync::Arc;
 
 /// Spread of points that carry the time of their receipt, ns: far below what that time is good for.
 const RECEIPT_RESOLUTION_NS: u64 = 1_000;
 
 /// The beginnings of an instrument's lines.
 pub struct Series {
+    /// `binance BTC/USDT`.
+    pub name: Arc<str>,
     trades: Vec<u8>,
     quotes: Vec<u8>,
     resolution_ns: u64,
@@ -23,6 +26,7 @@ pub fn series(instrument: &Instrument) -> Series {
         ("exchange", instrument.exchange),
     ];
     Series {
+        name: format!("{} {}", instrument.exchange, instrument.symbol).into(),
         trades: line::series("market_data", &tags),
         quotes: line::series("market_quotes", &tags),
         resolution_ns: u64::from(instrument.stamp_resolution_ns.max(1)),

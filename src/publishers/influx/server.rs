@@ -1,20 +1,35 @@
-//! InfluxDB 1.x over its own HTTP API: what is asked, and what its answers mean.
+//! An InfluxDB: where it is, which of its APIs it is spoken to by, and what its answer to a write
+//! means.
 //!
-//! Holds no points and never tries again by itself.
+//! Holds no points and never tries again by itself. What the two APIs do differently is in `one`
+//! and `two`.
+
+mod one;
+#[cfg(feature = "influxdb2")]
+mod two;
 
 use crate::config::InfluxConfig;
+use one::One;
 use reqwest::header::RETRY_AFTER;
-use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Response, StatusCode, Url};
 use std::time::Duration;
+#[cfg(feature = "influxdb2")]
+use two::Two;
 
-/// Retention policies: name, how long it keeps, and whether it is the default one. (`2y` does not
-/// parse: 104 weeks.)
-const POLICIES: [(&str, &str, bool); 4] = [
-    ("realtime", "1h", true),
-    ("short_term", "7d", false),
-    ("medium_term", "90d", false),
-    ("long_term", "104w", false),
+/// Retention policies: name, how long it keeps, and whether it is the default one.
+const POLICIES: [(&str, Duration, bool); 4] = [
+    ("realtime", hours(1), true),
+    ("short_term", hours(7 * 24), false),
+    ("medium_term", hours(90 * 24), false),
+    ("long_term", hours(104 * 7 * 24), false),
 ];
+
+const fn hours(n: u64) -> Duration {
+    Duration::from_secs(n * 3600)
+}
+
+/// The policy of ticks.
+const TICKS: &str = "realtime";
 
 /// What became of a write.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +40,7 @@ pub enum Answer {
     Refused(String),
     /// Too many bytes at once.
     TooLarge,
-    /// The database or its policy is not there.
+    /// The database, bucket or policy is not there.
     Missing(String),
     /// Away, overloaded, wrong password: try again, not before the time it asked for.
     Retry {
@@ -34,24 +49,29 @@ pub enum Answer {
     },
 }
 
+/// What an API's status and words say about a write.
+enum Verdict {
+    Stored { expired: usize },
+    Refused,
+    TooLarge,
+    Missing,
+    Retry,
+}
+
 pub struct Server {
-    client: reqwest::Client,
-    base: Url,
-    login: Option<(String, String)>,
-    database: String,
+    api: Api,
     /// `influx at http://host:8086`, for messages.
     pub place: String,
 }
 
+enum Api {
+    One(One),
+    #[cfg(feature = "influxdb2")]
+    Two(Two),
+}
+
 impl Server {
     pub fn new(config: &InfluxConfig) -> Result<Server, String> {
-        if config.version != 1 {
-            return Err(format!(
-                "[stores.influx] version = {}: this build speaks InfluxDB 1.x only; \
-                 set version = 1 and point url at a 1.x server, or remove the section",
-                config.version
-            ));
-        }
         let wrong = |what: &str| {
             format!("[stores.influx] url: {what}; it looks like http://127.0.0.1:8086")
         };
@@ -59,195 +79,125 @@ impl Server {
         if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
             return Err(wrong("neither http nor https"));
         }
-        let login = login(config, &base);
+        let login = one::login(config, &base);
         // What follows may be printed.
         let _ = base.set_username("");
         let _ = base.set_password(None);
         let place = format!("influx at {}", base.as_str().trim_end_matches('/'));
         let client = client(config, base.scheme() == "https")
             .map_err(|e| format!("{place}: no HTTP client: {}", causes(&e)))?;
-        Ok(Server {
+        let http = Http {
             client,
             base,
-            login,
-            database: config.database.clone(),
-            place,
-        })
-    }
-
-    /// Creates the database and its retention policies where they are missing.
-    pub async fn set_up(&self) -> Result<(), String> {
-        let database = quoted(&self.database);
-        self.create(&format!("CREATE DATABASE {database}")).await?;
-        for (name, keeps, default) in POLICIES {
-            let default = if default { " DEFAULT" } else { "" };
-            let statement = format!(
-                "CREATE RETENTION POLICY \"{name}\" ON {database} \
-                 DURATION {keeps} REPLICATION 1{default}"
-            );
-            self.create(&statement).await?;
-        }
-        Ok(())
-    }
-
-    /// A statement that may have been run before, or be the administrator's business.
-    async fn create(&self, statement: &str) -> Result<(), String> {
-        match self.query(statement).await {
-            Err(QueryError::Statement(reason)) if reason.contains("already exists") => {
-                tracing::info!("{}: {statement}: {reason}; left as it is", self.place);
-                Ok(())
-            }
-            Err(QueryError::Forbidden(reason)) => {
-                tracing::warn!(
-                    "{}: {statement}: {reason}; an administrator has to",
-                    self.place
-                );
-                Ok(())
-            }
-            Err(QueryError::Statement(reason) | QueryError::Away(reason)) => {
-                Err(format!("{}: {statement}: {reason}", self.place))
-            }
-            Ok(()) => Ok(()),
-        }
-    }
-
-    /// Its version, from an answer that needs no login; an error where it is not 1.x.
-    pub async fn version(&self) -> Result<String, String> {
-        let answer = self.client.get(self.url("ping", &[])).send().await;
-        let answer = answer.map_err(|e| self.away(&e))?;
-        let version = answer.headers().get("x-influxdb-version");
-        let version = version
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or_default()
-            .to_owned();
-        if version.trim_start_matches('v').starts_with("1.") {
-            return Ok(version);
-        }
-        let found = if version.is_empty() {
-            "something else"
-        } else {
-            &version
+            place: place.clone(),
         };
-        Err(format!(
-            "{}: {found} answers there, but InfluxDB 1.x is needed",
-            self.place
-        ))
+        let api = match config.version {
+            1 => Api::One(One::new(http, login, config)),
+            #[cfg(feature = "influxdb2")]
+            2 => Api::Two(Two::new(http, config)?),
+            other => {
+                return Err(format!(
+                    "[stores.influx] version = {other}: this build does not speak it; build with \
+                     the feature influxdb2 for version = 2, or set version = 1 for a 1.x server"
+                ));
+            }
+        };
+        Ok(Server { api, place })
+    }
+
+    /// Creates what ticks are written to where it is missing: the database and its policies, or a
+    /// bucket for each policy.
+    pub async fn set_up(&self) -> Result<(), String> {
+        match &self.api {
+            Api::One(one) => one.set_up().await,
+            #[cfg(feature = "influxdb2")]
+            Api::Two(two) => two.set_up().await,
+        }
+    }
+
+    /// Its version, from an answer that needs no login; an error where it is another one than
+    /// configured.
+    pub async fn version(&self) -> Result<String, String> {
+        match &self.api {
+            Api::One(one) => one.version().await,
+            #[cfg(feature = "influxdb2")]
+            Api::Two(two) => two.version().await,
+        }
     }
 
     /// Whether it lets us in.
     pub async fn log_in(&self) -> Result<(), String> {
-        match self.query("SHOW DATABASES").await {
-            Ok(()) | Err(QueryError::Forbidden(_)) => Ok(()),
-            Err(QueryError::Statement(reason) | QueryError::Away(reason)) => {
-                Err(format!("{}: {reason}", self.place))
-            }
-        }
-    }
-
-    async fn query(&self, statement: &str) -> Result<(), QueryError> {
-        let request = self.client.post(self.url("query", &[("q", statement)]));
-        let answer = self.with_login(request).send().await.map_err(|e| {
-            QueryError::Away(format!(
-                "{}; is it running, and is the url right?",
-                causes(&e)
-            ))
-        })?;
-        let status = answer.status();
-        let body = text(answer).await;
-        match (status, error_of(&body)) {
-            (StatusCode::OK, None) => Ok(()),
-            (StatusCode::OK, Some(reason)) => Err(QueryError::Statement(reason)),
-            (StatusCode::FORBIDDEN, Some(reason)) => Err(QueryError::Forbidden(reason)),
-            (_, reason) => Err(QueryError::Away(describe(status, reason, &body))),
+        match &self.api {
+            Api::One(one) => one.log_in().await,
+            #[cfg(feature = "influxdb2")]
+            Api::Two(two) => two.log_in().await,
         }
     }
 
     /// Writes lines to the policy of ticks.
     pub async fn write(&self, lines: Vec<u8>) -> Answer {
-        let parameters = [
-            ("db", self.database.as_str()),
-            ("rp", "realtime"),
-            ("precision", "ns"),
-        ];
-        let request = self.client.post(self.url("write", &parameters)).body(lines);
-        match self.with_login(request).send().await {
+        let request = match &self.api {
+            Api::One(one) => one.write(),
+            #[cfg(feature = "influxdb2")]
+            Api::Two(two) => two.write(),
+        };
+        match request.body(lines).send().await {
             Ok(answer) => {
-                let status = answer.status();
-                let after = answer
-                    .headers()
-                    .get(RETRY_AFTER)
-                    .and_then(|v| v.to_str().ok());
-                let after = after
-                    .and_then(|v| v.trim().parse().ok())
-                    .map(Duration::from_secs);
+                let (status, after) = (answer.status(), retry_after(&answer));
                 self.judge(status, after, &text(answer).await)
             }
-            Err(e) => Answer::Retry {
-                reason: self.away(&e),
-                after: None,
-            },
-        }
-    }
-
-    fn judge(&self, status: StatusCode, after: Option<Duration>, body: &str) -> Answer {
-        let error = error_of(body);
-        let says = |part: &str| error.as_ref().is_some_and(|e| e.contains(part));
-        match status {
-            s if s.is_success() => Answer::Stored { expired: 0 },
-            StatusCode::PAYLOAD_TOO_LARGE => Answer::TooLarge,
-            StatusCode::NOT_FOUND if says("database not found") => self.missing(error),
-            StatusCode::INTERNAL_SERVER_ERROR if says("retention policy not found") => {
-                self.missing(error)
-            }
-            // Without its words it is not the database that answers, but something in front of it.
-            StatusCode::BAD_REQUEST if error.is_some() => {
-                let error = error.unwrap_or_default();
-                match expired(&error) {
-                    Some(expired) => Answer::Stored { expired },
-                    None => Answer::Refused(error),
-                }
-            }
-            _ => {
-                let reason = format!("{}: {}", self.place, describe(status, error, body));
+            Err(e) => {
+                let remedy = "is it running, and is [stores.influx] url right?";
+                let reason = format!("{}: {}; {remedy}", self.place, causes(&e));
+                let after = None;
                 Answer::Retry { reason, after }
             }
         }
     }
 
-    fn missing(&self, error: Option<String>) -> Answer {
-        Answer::Missing(format!("{}: {}", self.place, error.unwrap_or_default()))
+    fn judge(&self, status: StatusCode, after: Option<Duration>, body: &str) -> Answer {
+        let error = error_of(body);
+        let words = error.as_deref();
+        let verdict = match &self.api {
+            _ if status.is_success() => Verdict::Stored { expired: 0 },
+            _ if status == StatusCode::PAYLOAD_TOO_LARGE => Verdict::TooLarge,
+            Api::One(_) => one::judge(status, words),
+            #[cfg(feature = "influxdb2")]
+            Api::Two(_) => two::judge(status, words),
+        };
+        match verdict {
+            Verdict::Stored { expired } => Answer::Stored { expired },
+            Verdict::TooLarge => Answer::TooLarge,
+            Verdict::Refused => Answer::Refused(error.unwrap_or_default()),
+            Verdict::Missing => {
+                Answer::Missing(format!("{}: {}", self.place, error.unwrap_or_default()))
+            }
+            Verdict::Retry => {
+                let reason = format!("{}: {}", self.place, describe(status, error, body));
+                Answer::Retry { reason, after }
+            }
+        }
     }
+}
 
-    fn away(&self, error: &reqwest::Error) -> String {
-        let remedy = "is it running, and is [stores.influx] url right?";
-        format!("{}: {}; {remedy}", self.place, causes(error))
-    }
+/// Where requests go, and by which client.
+struct Http {
+    client: reqwest::Client,
+    base: Url,
+    place: String,
+}
 
-    fn url(&self, path: &str, parameters: &[(&str, &str)]) -> Url {
+impl Http {
+    fn url(&self, path: &[&str], parameters: &[(&str, &str)]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().push(path);
+            segments.pop_if_empty().extend(path);
         }
         if !parameters.is_empty() {
             url.query_pairs_mut().extend_pairs(parameters);
         }
         url
     }
-
-    fn with_login(&self, request: RequestBuilder) -> RequestBuilder {
-        match &self.login {
-            Some((user, password)) => request.basic_auth(user, Some(password)),
-            None => request,
-        }
-    }
-}
-
-enum QueryError {
-    /// It answered, and refused the statement.
-    Statement(String),
-    /// Only an administrator may.
-    Forbidden(String),
-    Away(String),
 }
 
 fn client(config: &InfluxConfig, tls: bool) -> reqwest::Result<reqwest::Client> {
@@ -265,23 +215,9 @@ fn client(config: &InfluxConfig, tls: bool) -> reqwest::Result<reqwest::Client> 
     builder.build()
 }
 
-fn login(config: &InfluxConfig, url: &Url) -> Option<(String, String)> {
-    let password = config.password.as_ref().map(|p| p.0.clone());
-    match &config.username {
-        Some(user) => Some((user.clone(), password.unwrap_or_default())),
-        None if !url.username().is_empty() => Some((
-            url.username().to_owned(),
-            url.password().unwrap_or_default().to_owned(),
-        )),
-        None => None,
-    }
-}
-
-fn quoted(identifier: &str) -> String {
-    format!(
-        "\"{}\"",
-        identifier.replace('\\', "\\\\").replace('"', "\\\"")
-    )
+fn retry_after(answer: &Response) -> Option<Duration> {
+    let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// At most so much of an answer is read.
@@ -298,7 +234,8 @@ async fn text(mut answer: Response) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The `error` of an answer, also of a statement within a successful one.
+/// What an answer says is wrong: `error` of 1.x, also of a statement within a successful answer;
+/// `message` of 2.x.
 fn error_of(body: &str) -> Option<String> {
     let json: serde_json::Value = serde_json::from_str(body).ok()?;
     let within = || {
@@ -308,22 +245,31 @@ fn error_of(body: &str) -> Option<String> {
             .find_map(|r| r.get("error"))
     };
     json.get("error")
+        .or_else(|| json.get("message"))
         .or_else(within)?
         .as_str()
         .map(str::to_owned)
 }
 
-/// Points that were dropped for their age, where that is all the error says.
+/// Points that were dropped for their age, where that is all the error says. Servers from 2.7.12
+/// say it in the second way, and more behind it.
 fn expired(error: &str) -> Option<usize> {
-    let rest = error.strip_prefix("partial write: points beyond retention policy dropped=")?;
-    rest.trim().parse().ok()
+    let (_, partial) = error.split_once("partial write: ")?;
+    let number = |text: &str| text.trim().parse().ok();
+    if let Some(rest) = partial.strip_prefix("points beyond retention policy dropped=") {
+        return number(rest.split(' ').next()?);
+    }
+    let (dropped, rest) = partial.strip_prefix("dropped ")?.split_once(' ')?;
+    let in_window = !rest.contains("write window") || rest.contains(" 0 points outside write");
+    let by_age = rest.starts_with("points outside retention policy") && in_window;
+    number(dropped).filter(|_| by_age)
 }
 
 fn describe(status: StatusCode, error: Option<String>, body: &str) -> String {
     let said = error.unwrap_or_else(|| body.chars().take(200).collect());
     let remedy = match status {
-        StatusCode::UNAUTHORIZED => "; correct username and password in [stores.influx]",
-        StatusCode::FORBIDDEN => "; grant the user in [stores.influx] write access",
+        StatusCode::UNAUTHORIZED => "; correct the login in [stores.influx]",
+        StatusCode::FORBIDDEN => "; grant the login in [stores.influx] write access",
         StatusCode::NOT_FOUND => "; is [stores.influx] url right?",
         _ => "",
     };
@@ -335,8 +281,16 @@ fn causes(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }
+    let causes = chain(std::error::Error::source(error));
+    if causes.is_empty() {
+        "the request failed".to_owned()
+    } else {
+        causes
+    }
+}
+
+fn chain(mut cause: Option<&dyn std::error::Error>) -> String {
     let mut text = String::new();
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
     while let Some(c) = cause {
         if !text.is_empty() {
             text.push_str(": ");
@@ -344,9 +298,48 @@ fn causes(error: &reqwest::Error) -> String {
         text.push_str(&c.to_string());
         cause = c.source();
     }
-    if text.is_empty() {
-        "the request failed".to_owned()
-    } else {
-        text
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_too_old_are_told_from_all_other_losses() {
+        let v2 = "failure writing points to database: partial write: ";
+        for (error, count) in [
+            (
+                "partial write: points beyond retention policy dropped=3".to_owned(),
+                Some(3),
+            ),
+            (
+                format!("{v2}points beyond retention policy dropped=4"),
+                Some(4),
+            ),
+            (
+                format!(
+                    "{v2}dropped 5 points outside retention policy of duration 1h0m0s - oldest \
+                     point m at 2026-01-01T00:00:00Z dropped because it violates a Retention \
+                     Policy Lower Bound at 2026-01-02T00:00:00Z dropped=5 for database: 9f28 for \
+                     retention policy: autogen"
+                ),
+                Some(5),
+            ),
+            (
+                format!("{v2}field type conflict: input field \"a\" dropped=1"),
+                None,
+            ),
+            (
+                format!(
+                    "{v2}dropped 1 points outside retention policy and 2 points outside write \
+                     window: x to y dropped=3"
+                ),
+                None,
+            ),
+            ("unable to parse 'x': missing fields".to_owned(), None),
+        ] {
+            assert_eq!(expired(&error), count, "{error}");
+        }
     }
 }

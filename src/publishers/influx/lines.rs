@@ -1,0 +1,65 @@
+//! Encoded lines, and which instrument each is of, so that a lost one is counted where it is
+//! missed. Knows no market and no network.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+/// An instrument's ticks, by its name (`binance BTC/USDT`).
+pub type Tally = Vec<(Arc<str>, u64)>;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    text: Vec<u8>,
+    /// Where each line ends in `text`.
+    ends: Vec<usize>,
+    owners: Vec<Arc<str>>,
+}
+
+impl Lines {
+    /// Appends a line of this instrument.
+    pub fn push(&mut self, owner: &Arc<str>, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.text);
+        self.ends.push(self.text.len());
+        self.owners.push(Arc::clone(owner));
+    }
+
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    pub fn text(&self, range: &Range<usize>) -> &[u8] {
+        let start = range
+            .start
+            .checked_sub(1)
+            .map_or(0, |before| self.ends[before]);
+        &self.text[start..self.ends[range.end - 1]]
+    }
+
+    pub fn owner(&self, line: usize) -> &Arc<str> {
+        &self.owners[line]
+    }
+
+    /// Lines with their instruments.
+    pub fn each_of(&self, range: &Range<usize>) -> impl Iterator<Item = (&Arc<str>, &[u8])> {
+        let line = |i: usize| (&self.owners[i], self.text(&(i..i + 1)));
+        range.clone().map(line)
+    }
+
+    /// How many lines each instrument has, in order of first appearance.
+    pub fn tally(&self) -> Tally {
+        let mut places = std::collections::HashMap::new();
+        let mut tally = Tally::new();
+        for owner in &self.owners {
+            let place = *places.entry(owner).or_insert_with(|| {
+                tally.push((Arc::clone(owner), 0));
+                tally.len() - 1
+            });
+            tally[place].1 += 1;
+        }
+        tally
+    }
+}
