@@ -10,14 +10,22 @@ mod alloc;
 mod capture;
 mod config;
 mod daemon;
+mod disk;
 mod engine;
+mod faults;
 mod frames;
+mod full_disk;
 mod influx;
+mod kill;
 mod pipeline;
 mod postgres;
+mod power;
+mod power_stores;
+mod proxy;
 mod redis;
 mod servers;
 mod tidy;
+mod watch;
 
 #[global_allocator]
 static ALLOCATOR: alloc::Counting = alloc::Counting;

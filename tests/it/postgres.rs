@@ -38,7 +38,7 @@ fn on_fresh_database<F: Future<Output = ()>>(test: impl FnOnce(String) -> F) {
         .block_on(test(url));
 }
 
-fn config(url: &str) -> PostgresConfig {
+pub fn config(url: &str) -> PostgresConfig {
     PostgresConfig {
         url: Secret(url.to_owned()),
         batch: 500,
@@ -81,7 +81,7 @@ fn decimal(text: &str) -> Decimal {
     text.parse().expect("a decimal")
 }
 
-fn instrument(exchange: &'static str, symbol: &str) -> Instrument {
+pub fn instrument(exchange: &'static str, symbol: &str) -> Instrument {
     let (base, quote) = symbol.split_once('/').expect("BASE/QUOTE");
     Instrument {
         exchange,
@@ -421,7 +421,10 @@ fn what_breaks_is_waited_for_and_mended_without_a_human() {
         let lost = retry(sink.deliver(&[entry(3, "BTC/USDT")]).await);
         assert!(lost.contains("trading_pairs is missing"), "{lost}");
         let outcome = sink.deliver(&[entry(3, "BTC/USDT")]).await;
-        assert!(matches!(outcome, Err(SinkError::Emptied)), "{outcome:?}");
+        assert!(
+            matches!(outcome, Err(SinkError::Behind { has: 0 })),
+            "{outcome:?}"
+        );
         sink.deliver(&[entry(2, "BTC/USDT"), entry(3, "BTC/USDT")])
             .await
             .expect("from the start");
@@ -432,13 +435,57 @@ fn what_breaks_is_waited_for_and_mended_without_a_human() {
         let gone = retry(sink.deliver(&[entry(4, "BTC/USDT")]).await);
         assert!(gone.contains("tickforge migrate"), "{gone}");
         let outcome = sink.deliver(&[entry(4, "BTC/USDT")]).await;
-        assert!(matches!(outcome, Err(SinkError::Emptied)), "{outcome:?}");
+        assert!(
+            matches!(outcome, Err(SinkError::Behind { has: 0 })),
+            "{outcome:?}"
+        );
         sink.deliver(&[entry(3, "BTC/USDT"), entry(4, "BTC/USDT")])
             .await
             .expect("made anew");
         assert_eq!(
             number(&mut db, "SELECT count(*) FROM trading_signals").await,
             2
+        );
+    });
+}
+
+/// A failover to a copy that lagged, a restored backup, a table emptied under a live connection.
+#[test]
+fn what_the_server_lost_is_noticed_though_nothing_is_sent() {
+    on_fresh_database(async |url| {
+        let (mut sink, _, _) = sink(config(&url));
+        let all: Vec<Entry> = (1..=4).map(|n| entry(n, "BTC/USDT")).collect();
+        sink.deliver(&all).await.expect("stored");
+        sink.idle().await.expect("all is there");
+        let mut db = connect(&url).await;
+        for (loss, left) in [
+            ("DELETE FROM trading_signals WHERE id::text LIKE '%4'", 3),
+            ("TRUNCATE trading_signals CASCADE", 0),
+        ] {
+            db.execute(loss).await.expect("lost");
+            let count = "SELECT count(*) FROM trading_signals";
+            assert_eq!(number(&mut db, count).await, left);
+            let outcome = sink.idle().await;
+            assert!(
+                matches!(outcome, Err(SinkError::Behind { has: 0 })),
+                "{outcome:?}"
+            );
+            sink.deliver(&all).await.expect("again");
+            assert_eq!(number(&mut db, count).await, 4);
+            sink.idle().await.expect("all is there");
+        }
+        let (mut restarted, _, _) = crate::postgres::sink(config(&url));
+        restarted.resume(&all[3]);
+        restarted.idle().await.expect("all is there");
+        db.execute("DELETE FROM trading_signals WHERE id::text LIKE '%4'")
+            .await
+            .expect("lost");
+        let (mut restarted, _, _) = crate::postgres::sink(config(&url));
+        restarted.resume(&all[3]);
+        let outcome = restarted.deliver(&[entry(5, "BTC/USDT")]).await;
+        assert!(
+            matches!(outcome, Err(SinkError::Behind { has: 0 })),
+            "{outcome:?}"
         );
     });
 }

@@ -3,13 +3,13 @@
 //! folder.
 
 use super::cursor;
+use super::disk::{self, Disk, DiskFile, System};
 use super::format::{self, Parsed, Segment};
 use crate::config::JournalConfig;
 use anyhow::Context;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,15 +45,17 @@ struct Closed {
 }
 
 pub struct Journal {
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     /// Held until drop: the operating system lets go of it however the process ends.
     _lock: File,
     max_bytes: u64,
     segment_bytes: u64,
     closed: VecDeque<Closed>,
+    closed_bytes: u64,
     /// The segment that grows: its first number, file, and whole records' bytes.
     first: u64,
-    file: Arc<File>,
+    file: Arc<dyn DiskFile>,
     length: u64,
     /// Bytes may stand behind `length`: a write failed and could not be cut off yet.
     torn: bool,
@@ -71,8 +73,17 @@ pub struct Journal {
 impl Journal {
     /// Opens the journal in `dir`, or begins one. Reads the last segment only.
     pub fn open(dir: &Path, config: &JournalConfig) -> anyhow::Result<(Journal, Opened)> {
+        Journal::open_on(Arc::new(System), dir, config)
+    }
+
+    /// The same on another disk than the system's, for tests of power cuts.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        config: &JournalConfig,
+    ) -> anyhow::Result<(Journal, Opened)> {
         let place = || format!("journal at {}", dir.display());
-        std::fs::create_dir_all(dir).with_context(place)?;
+        disk::create_dirs(&*disk, dir).with_context(place)?;
         let lock = lock(dir)?;
         let mut firsts = format::segments(dir).with_context(place)?;
         let first = firsts.pop().unwrap_or(1);
@@ -83,27 +94,29 @@ impl Journal {
                 .len();
             closed.push_back(Closed { first, bytes });
         }
-        let file = open_segment(dir, first).with_context(place)?;
+        let path = format::segment_path(dir, first);
+        let file = disk::open_named(&*disk, &path).with_context(place)?;
         let tail = scan(dir, first).with_context(place)?;
-        let torn_bytes = file
-            .metadata()
-            .with_context(place)?
-            .len()
-            .saturating_sub(tail.length);
+        let length = std::fs::metadata(&path).with_context(place)?.len();
+        let torn_bytes = length.saturating_sub(tail.length);
         if torn_bytes > 0 {
             file.set_len(tail.length).with_context(place)?;
-            file.sync_data().with_context(place)?;
         }
-        cursor::clamp_all(dir, tail.last_seq).with_context(place)?;
+        // What a killed process wrote last may stand in memory only. From here on it is served to
+        // the stores, and with `before_publish` those get nothing that a power cut could take.
+        file.sync_data().with_context(place)?;
+        cursor::clamp_all(&disk, dir, tail.last_seq).with_context(place)?;
         let segment_bytes = config.segment_bytes.min(config.max_bytes / 4).max(1);
         let journal = Journal {
+            disk,
             dir: dir.to_owned(),
             _lock: lock,
             max_bytes: config.max_bytes,
             segment_bytes,
+            closed_bytes: closed.iter().map(|s| s.bytes).sum(),
             closed,
             first,
-            file: Arc::new(file),
+            file,
             length: tail.length,
             torn: false,
             torn_bytes,
@@ -151,12 +164,7 @@ impl Journal {
     pub fn commit(&mut self, durable: bool) -> Result<u64, AppendError> {
         let mut result = self.write_batch(durable);
         // A full disk is relieved of what all stores have taken before a signal is refused.
-        while result
-            .as_ref()
-            .is_err_and(|e| e.kind() == io::ErrorKind::StorageFull)
-            && self.drop_oldest().unwrap_or(false)
-        {
-            self.torn = true;
+        while result.as_ref().is_err_and(is_full) && self.relieve() {
             result = self.write_batch(durable);
         }
         self.batch.clear();
@@ -181,7 +189,7 @@ impl Journal {
     }
 
     /// The file that grows, for syncing it elsewhere. Earlier segments are already on the disk.
-    pub fn file(&self) -> Arc<File> {
+    pub fn file(&self) -> Arc<dyn DiskFile> {
         Arc::clone(&self.file)
     }
 
@@ -202,8 +210,7 @@ impl Journal {
 
     /// Size of all segments, the current batch included.
     pub fn bytes(&self) -> u64 {
-        let closed: u64 = self.closed.iter().map(|s| s.bytes).sum();
-        closed + self.length + self.batch.len() as u64
+        self.closed_bytes + self.length + self.batch.len() as u64
     }
 
     fn write_batch(&mut self, durable: bool) -> io::Result<()> {
@@ -216,16 +223,21 @@ impl Journal {
         if self.length > 0 && self.length + self.batch.len() as u64 > self.segment_bytes {
             self.roll()?;
         }
+        self.torn = true;
         self.file.write_all_at(&self.batch, self.length)?;
         if durable {
             self.file.sync_data()?;
         }
+        self.torn = false;
         self.length += self.batch.len() as u64;
         Ok(())
     }
 
+    /// Cuts off a failed write, on the disk too: its whole records must not come back behind what
+    /// is written in their place.
     fn cut(&mut self) -> io::Result<()> {
         self.file.set_len(self.length)?;
+        self.file.sync_data()?;
         self.torn = false;
         Ok(())
     }
@@ -234,12 +246,14 @@ impl Journal {
     fn roll(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
         let first = self.written_seq + 1;
-        let file = open_segment(&self.dir, first)?;
+        let path = format::segment_path(&self.dir, first);
+        let file = disk::open_named(&*self.disk, &path)?;
         self.closed.push_back(Closed {
             first: self.first,
             bytes: self.length,
         });
-        self.file = Arc::new(file);
+        self.closed_bytes += self.length;
+        self.file = file;
         self.first = first;
         self.length = 0;
         Ok(())
@@ -248,9 +262,8 @@ impl Journal {
     /// Deletes the oldest segments that all stores have taken, until `more` bytes fit.
     fn make_room(&mut self, more: u64) -> Result<(), AppendError> {
         while self.bytes() + more > self.max_bytes {
-            let all_taken = self.batch.is_empty() && self.written_seq <= self.released;
-            if self.closed.is_empty() && self.length > 0 && all_taken {
-                self.roll().map_err(|e| self.io(e))?;
+            if self.batch.is_empty() {
+                self.roll_if_all_taken().map_err(|e| self.io(e))?;
             }
             if !self.drop_oldest().map_err(|e| self.io(e))? {
                 return Err(AppendError::Full {
@@ -261,16 +274,39 @@ impl Journal {
         Ok(())
     }
 
+    /// Frees some of a full disk; false where nothing can be given up.
+    fn relieve(&mut self) -> bool {
+        let relieved = self.cut().and_then(|()| {
+            self.roll_if_all_taken()?;
+            self.drop_oldest()
+        });
+        relieved.unwrap_or(false)
+    }
+
+    /// Closes the only segment where all of it is taken, so that it can be deleted.
+    fn roll_if_all_taken(&mut self) -> io::Result<()> {
+        let all_taken = self.written_seq <= self.released;
+        if self.closed.is_empty() && self.length > 0 && all_taken {
+            self.roll()?;
+        }
+        Ok(())
+    }
+
     /// Deletes the oldest closed segment; false where some store has not taken all of it.
     fn drop_oldest(&mut self) -> io::Result<bool> {
         let next = self.closed.get(1).map_or(self.first, |s| s.first);
         let Some(oldest) = self.closed.front().filter(|_| next - 1 <= self.released) else {
             return Ok(false);
         };
-        match std::fs::remove_file(format::segment_path(&self.dir, oldest.first)) {
+        match self
+            .disk
+            .remove(&format::segment_path(&self.dir, oldest.first))
+        {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => self.closed.pop_front(),
-        };
+            _ => {}
+        }
+        self.closed_bytes -= oldest.bytes;
+        self.closed.pop_front();
         Ok(true)
     }
 
@@ -303,16 +339,9 @@ fn lock(dir: &Path) -> anyhow::Result<File> {
     }
 }
 
-/// Opens or creates a segment so that its name, too, survives a power cut.
-fn open_segment(dir: &Path, first: u64) -> io::Result<File> {
-    let path = format::segment_path(dir, first);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)?;
-    File::open(dir)?.sync_all()?;
-    Ok(file)
+fn is_full(error: &io::Error) -> bool {
+    let kind = error.kind();
+    kind == io::ErrorKind::StorageFull || kind == io::ErrorKind::QuotaExceeded
 }
 
 struct Tail {
