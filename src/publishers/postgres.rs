@@ -37,6 +37,8 @@ pub struct PostgresSink {
     session: Option<Session>,
     /// The newest signal that the server has acknowledged.
     last: Option<Uuid>,
+    /// The newest one when the table was last looked at: under load `last` is always there.
+    anchor: Option<Uuid>,
 }
 
 impl PostgresSink {
@@ -48,6 +50,7 @@ impl PostgresSink {
             metrics,
             session: None,
             last: None,
+            anchor: None,
         }
     }
 
@@ -66,7 +69,7 @@ impl PostgresSink {
         outcome: Result<(), SinkError>,
     ) -> Result<(), SinkError> {
         if matches!(outcome, Err(SinkError::Behind { .. })) {
-            self.last = None;
+            (self.last, self.anchor) = (None, None);
         }
         if !matches!(outcome, Err(SinkError::Retry(_))) {
             self.session = Some(session);
@@ -92,7 +95,10 @@ impl PostgresSink {
 
     async fn try_idle(&mut self) -> Result<(), SinkError> {
         let mut session = self.session().await?;
-        let outcome = session.idle(&self.instruments, self.last).await;
+        let outcome = session.idle(&self.instruments, self.anchor).await;
+        if outcome.is_ok() {
+            self.anchor = self.last;
+        }
         self.settle(session, outcome)
     }
 }
@@ -104,6 +110,7 @@ impl SignalSink for PostgresSink {
 
     fn resume(&mut self, last: &Entry) {
         self.last = Some(last.record.signal_id);
+        self.anchor = self.last;
     }
 
     async fn deliver(&mut self, entries: &[Entry]) -> Result<(), SinkError> {
@@ -187,11 +194,15 @@ impl Session {
         }
     }
 
-    /// Asks for the newest signal rather than only for an answer: a table that is truncated, or a
-    /// server that failed over to a copy that lagged, is noticed though there is nothing to send.
-    async fn idle(&mut self, instruments: &Registry, last: Option<Uuid>) -> Result<(), SinkError> {
+    /// Asks for a signal that was there rather than only for an answer: a table that is truncated, or
+    /// a server that failed over to a copy that lagged, is noticed though there is nothing to send.
+    async fn idle(
+        &mut self,
+        instruments: &Registry,
+        anchor: Option<Uuid>,
+    ) -> Result<(), SinkError> {
         self.list(instruments).await?;
-        match last {
+        match anchor {
             Some(id) => {
                 let there = self.has_signal(id).await;
                 self.look(there)

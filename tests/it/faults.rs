@@ -114,9 +114,8 @@ impl Site {
         });
     }
 
-    /// The same, and the daemon ends: its summary.
+    /// And the daemon ends: its summary.
     fn finish(&mut self) -> serde_json::Value {
-        self.drain();
         self.daemon.terminate();
         let summary = self.daemon.line();
         assert!(self.daemon.wait(Duration::from_secs(30)));
@@ -151,7 +150,8 @@ async fn alone_stores_behind_a_faulty_network_get_everything_once() {
         std::thread::sleep(calm);
     }
     let broken = [&site.postgres, &site.redis, &site.influx].map(Proxy::broken);
-    assert!(broken.iter().all(|n| *n >= 4), "{broken:?}");
+    assert!(broken.iter().all(|n| *n >= 3), "{broken:?}");
+    site.drain();
     let summary = site.finish();
     assert_eq!(u64_of(&summary, "/ticks/dropped"), 0);
     assert_eq!(
@@ -200,6 +200,7 @@ async fn alone_a_store_that_hangs_holds_up_nothing_else() {
     }
     assert_eq!(site.watch.metric("ring_full_total"), 0.0);
     assert_eq!(site.watch.metric("signal_ring_full_total"), 0.0);
+    site.drain();
     let summary = site.finish();
     pipeline::assert_everywhere_once(site.dir.path(), &site.stores, &summary).await;
 }

@@ -474,6 +474,17 @@ fn what_the_server_lost_is_noticed_though_nothing_is_sent() {
             assert_eq!(number(&mut db, count).await, 4);
             sink.idle().await.expect("all is there");
         }
+        db.execute("TRUNCATE trading_signals CASCADE")
+            .await
+            .expect("truncated");
+        let next = entry(5, "BTC/USDT");
+        sink.deliver(&[next]).await.expect("under load");
+        let outcome = sink.idle().await;
+        assert!(
+            matches!(outcome, Err(SinkError::Behind { has: 0 })),
+            "{outcome:?}"
+        );
+        sink.deliver(&all).await.expect("again");
         let (mut restarted, _, _) = crate::postgres::sink(config(&url));
         restarted.resume(&all[3]);
         restarted.idle().await.expect("all is there");
@@ -482,7 +493,7 @@ fn what_the_server_lost_is_noticed_though_nothing_is_sent() {
             .expect("lost");
         let (mut restarted, _, _) = crate::postgres::sink(config(&url));
         restarted.resume(&all[3]);
-        let outcome = restarted.deliver(&[entry(5, "BTC/USDT")]).await;
+        let outcome = restarted.deliver(&[entry(6, "BTC/USDT")]).await;
         assert!(
             matches!(outcome, Err(SinkError::Behind { has: 0 })),
             "{outcome:?}"

@@ -243,6 +243,9 @@ impl World {
     fn found(&self) -> BTreeMap<u64, u64> {
         let mut reader = Reader::open(&self.journal, 1);
         let (mut found, mut last) = (BTreeMap::new(), 0);
+        if !self.journal.is_dir() {
+            return found; // the power went before its name was on the disk
+        }
         while let Some(record) = reader.next(u64::MAX).unwrap() {
             let token = token(record.payload);
             let token = token.unwrap_or_else(|| panic!("seed {}: damaged", self.seed));
