@@ -194,8 +194,8 @@ impl Session {
         }
     }
 
-    /// Asks for a signal that was there rather than only for an answer: a table that is truncated, or
-    /// a server that failed over to a copy that lagged, is noticed though there is nothing to send.
+    /// Asks for a signal that was there rather than only for an answer: a table that is truncated,
+    /// or a server that failed over to a copy that lagged, is noticed though nothing is to be sent.
     async fn idle(
         &mut self,
         instruments: &Registry,

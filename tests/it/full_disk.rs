@@ -78,7 +78,8 @@ async fn alone_a_full_disk_costs_signals_that_are_counted_and_nothing_else() {
     let text = format!(
         "name = \"it\"\ndata_dir = {:?}\n\
          [exchanges.binance]\nsymbols = [\"*\"]\nws = {:?}\nrest = {:?}\nsnapshots_per_second = 200\n\
-         [stores.postgres]\nurl = {:?}\n[stores.redis]\nurl = {:?}\n[stores.parquet]\nenabled = false\n\
+         [stores.postgres]\nurl = {:?}\n[stores.redis]\nurl = {:?}\n\
+         [stores.parquet]\nenabled = false\n\
          [journal]\nsegment_bytes = \"64KiB\"\n{}{STRATEGIES}",
         disk.path().join("data"),
         exchange.ws,

@@ -6,7 +6,6 @@ use crate::disk::Draw;
 use crate::pipeline::{self, STRATEGIES};
 use crate::servers;
 use crate::watch::{Watch, until};
-use sqlx::{Connection, Executor, PgConnection};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +13,7 @@ use tickforge::config::{JournalConfig, JournalSync};
 use tickforge::publishers::journal::{self, Cursor, Journal, Reader, System};
 
 /// A daemon without InfluxDB, its configuration in `dir`.
-fn configuration(
+pub fn configuration(
     dir: &Path,
     exchange: &Exchange,
     (postgres, redis): (&str, &str),
@@ -77,57 +76,6 @@ async fn alone_sigkill_at_any_moment_loses_and_doubles_nothing() {
     let signals = daemon::journalled(&dir.path().join("data"));
     eprintln!("{} signals were journalled", signals.len());
     assert!(signals.len() as u64 > kills, "the kills came under load");
-    pipeline::assert_signals_once(&signals, &postgres, &redis.url()).await;
-}
-
-/// Both stores lose all they had while the daemon runs: both get it again.
-#[tokio::test]
-async fn alone_stores_that_come_back_empty_are_filled_again() {
-    if servers::postgres_url().is_none() {
-        return;
-    }
-    let Some(mut redis) = servers::own_redis() else {
-        return;
-    };
-    let dir = tempfile::tempdir().expect("a folder");
-    let postgres = servers::fresh_database();
-    let exchange = Exchange::start(dir.path(), &["--symbols", "8", "--rate", "4000"]);
-    let watch = Watch::new();
-    let config = configuration(dir.path(), &exchange, (&postgres, &redis.url()), watch);
-    let log = dir.path().join("run.log");
-    let mut daemon = Process::start(&["run", "--config", &config, "--json"], &log);
-    let appended = || watch.metric("journal_appended_total");
-    let all_delivered = |above: f64| {
-        until("signals, all delivered", Duration::from_secs(30), || {
-            appended() > above && watch.lag() == 0.0
-        });
-    };
-    all_delivered(50.0);
-    let mut db = PgConnection::connect(&postgres).await.expect("PostgreSQL");
-    db.execute("TRUNCATE trading_signals CASCADE")
-        .await
-        .expect("truncated");
-    redis.stop();
-    redis.start();
-    let rewinds =
-        |store: &str| watch.metric(&format!("signals_rewinds_total{{store=\"{store}\"}}"));
-    until("both noticed", Duration::from_secs(20), || {
-        rewinds("postgres") >= 1.0 && rewinds("redis") >= 1.0
-    });
-    all_delivered(appended() + 20.0);
-    // The whole schema, as after a database was made anew.
-    db.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-        .await
-        .expect("dropped");
-    let before = rewinds("postgres");
-    until("PostgreSQL's was noticed", Duration::from_secs(20), || {
-        rewinds("postgres") > before
-    });
-    all_delivered(appended() + 20.0);
-    daemon.terminate();
-    daemon.line();
-    assert!(daemon.wait(Duration::from_secs(30)));
-    let signals = daemon::journalled(&dir.path().join("data"));
     pipeline::assert_signals_once(&signals, &postgres, &redis.url()).await;
 }
 

@@ -11,6 +11,7 @@ mod capture;
 mod config;
 mod daemon;
 mod disk;
+mod emptied;
 mod engine;
 mod faults;
 mod frames;

@@ -1,6 +1,6 @@
-//! A TCP proxy between the daemon and a real server that does what networks do: refuse, hang, crawl,
-//! tear, lose the answers. A connection that lost a byte stays lost, as a real one would: the
-//! daemon has to give it up by itself.
+//! A TCP proxy between the daemon and a real server that does what networks do: refuse, hang,
+//! crawl, tear, lose the answers. A connection that lost a byte stays lost, as a real one would:
+//! the daemon has to give it up by itself.
 
 use crate::disk::Draw;
 use std::io::{ErrorKind, Read, Write};
