@@ -89,6 +89,7 @@ impl PostgresSink {
         let outcome = session.deliver(&self.instruments, entries, self.last).await;
         if let (Ok(()), Some(entry)) = (&outcome, entries.last()) {
             self.last = Some(entry.record.signal_id);
+            self.anchor = self.anchor.or(self.last);
         }
         self.settle(session, outcome)
     }
