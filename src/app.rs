@@ -30,7 +30,7 @@ use crate::market::{Event, InstrumentId, Reason, Registry, Tick};
 use crate::metrics::{Metrics, SignalMetrics, TickMetrics};
 use crate::net::{self, Hub};
 use crate::publishers::follow::{FollowContext, follow};
-use crate::publishers::journal::{self, Journal, JournalContext};
+use crate::publishers::journal::{self, Journal, JournalContext, System};
 use crate::publishers::postgres::PostgresSink;
 use crate::publishers::redis::{self, RedisSink};
 use crate::publishers::{SignalSink, influx, parquet};
@@ -484,6 +484,7 @@ impl Tasks {
         taken: Arc<AtomicU64>,
     ) -> FollowContext {
         FollowContext {
+            disk: Arc::new(System),
             journal: journal::dir(&self.config.data_dir),
             quarantine: self.config.data_dir.join("quarantine"),
             published: self.published.clone(),
@@ -497,8 +498,6 @@ impl Tasks {
 }
 
 async fn deliver<S: SignalSink>(sink: S, context: FollowContext, stop: Stop) {
-    let name = sink.name();
-    if let Err(e) = follow(sink, context, stop).await {
-        tracing::error!(store = name, "signals are not delivered: {e:#}");
-    }
+    // It has said what is left, which the next start delivers.
+    follow(sink, context, stop).await;
 }

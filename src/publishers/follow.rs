@@ -7,9 +7,8 @@
 //! (a timed-out call, a restart, a rewind) its sink makes harmless by the signals' ids.
 
 use crate::metrics::{Metrics, SignalMetrics};
-use crate::publishers::journal::{Cursor, Reader};
+use crate::publishers::journal::{Cursor, Disk, Reader};
 use crate::publishers::{Entry, SignalSink, SinkError};
-use anyhow::Context;
 use std::future::Future;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -26,6 +25,8 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// What a store's task works with.
 pub struct FollowContext {
+    /// Where the cursor is written.
+    pub disk: Arc<dyn Disk>,
     /// The journal's folder, already opened by the writer (which puts the cursors in order).
     pub journal: PathBuf,
     /// Where refused signals go: `NAME.jsonl` in it.
@@ -50,8 +51,8 @@ pub async fn follow<S: SignalSink>(
     sink: S,
     context: FollowContext,
     mut stop: watch::Receiver<Option<Instant>>,
-) -> anyhow::Result<u64> {
-    let mut follower = Follower::new(sink, context)?;
+) -> u64 {
+    let mut follower = Follower::new(sink, context);
     loop {
         let deadline = *stop.borrow_and_update();
         if deadline.is_some_and(|d| Instant::now() >= d) || follower.finished() {
@@ -63,7 +64,7 @@ pub async fn follow<S: SignalSink>(
             follower.rest(wait, deadline, &mut stop).await;
         }
     }
-    Ok(follower.finish())
+    follower.finish()
 }
 
 /// What one step came to.
@@ -99,6 +100,8 @@ struct Follower<S> {
     next_idle: Instant,
     trouble: Option<Trouble>,
     backoff: Duration,
+    /// The store is behind, and the cursor is still to be set back to here.
+    behind: Option<u64>,
     /// A rewind was made and nothing has been delivered since.
     rewound: bool,
 }
@@ -110,13 +113,15 @@ struct Trouble {
 }
 
 impl<S: SignalSink> Follower<S> {
-    fn new(sink: S, context: FollowContext) -> anyhow::Result<Self> {
+    fn new(mut sink: S, context: FollowContext) -> Self {
         let name = sink.name();
-        let cursor = Cursor::open(&context.journal, name)
-            .with_context(|| format!("cursor of {name} in {}", context.journal.display()))?;
+        let cursor = Cursor::open(Arc::clone(&context.disk), &context.journal, name);
         let seq = cursor.seq();
         context.taken.store(seq, Ordering::Relaxed);
-        Ok(Follower {
+        if let Some(last) = entry(&context.journal, seq) {
+            sink.resume(&last);
+        }
+        Follower {
             sink,
             name,
             reader: Reader::open(&context.journal, seq + 1),
@@ -128,8 +133,9 @@ impl<S: SignalSink> Follower<S> {
             next_idle: Instant::now(),
             trouble: None,
             backoff: BACKOFF_MIN,
+            behind: None,
             rewound: false,
-        })
+        }
     }
 
     fn metrics(&self) -> &SignalMetrics {
@@ -150,6 +156,13 @@ impl<S: SignalSink> Follower<S> {
     }
 
     async fn step(&mut self, deadline: Option<Instant>) -> Outcome {
+        if let Some(has) = self.behind
+            && let Err(e) = self.rewind(has)
+        {
+            let place = self.context.journal.display();
+            let text = format!("cursor in {place}: {e}; are the disk and its permissions right?");
+            return Outcome::Failed(SinkError::Retry(text));
+        }
         if let Err(e) = self.fill() {
             let place = self.context.journal.display();
             let text = format!("journal at {place}: {e}; are the disk and its permissions right?");
@@ -253,7 +266,7 @@ impl<S: SignalSink> Follower<S> {
                     self.advance(self.read_seq);
                 }
             }
-            Outcome::Failed(SinkError::Emptied) if !self.rewound => self.rewind(),
+            Outcome::Failed(SinkError::Behind { has }) if !self.rewound => self.behind = Some(has),
             Outcome::Failed(error) => return Some(self.failed(&error.to_string())),
         }
         None
@@ -272,18 +285,29 @@ impl<S: SignalSink> Follower<S> {
         }
     }
 
-    /// The store has lost what it had: begin again with the oldest signal that is kept.
-    fn rewind(&mut self) {
+    /// The store has lost what came after `has`: begin again there, or with the oldest signal that
+    /// is kept. On the disk first: what the store gets from here on hides that it was behind, so a
+    /// restart could not find out again.
+    fn rewind(&mut self, has: u64) -> io::Result<()> {
+        if has >= self.cursor.seq() {
+            // A store at its beginning: nothing that it took is gone.
+            (self.behind, self.rewound) = (None, true);
+            return Ok(());
+        }
+        self.cursor.set_back(has)?;
         tracing::warn!(
             store = self.name,
-            "the store came back empty: delivering again from the oldest"
+            has,
+            "the store has lost signals that it had taken: delivering again from there"
         );
         self.metrics().rewinds.add(1);
+        self.behind = None;
         self.rewound = true;
         self.pending.clear();
-        self.reader = Reader::open(&self.context.journal, 1);
-        (self.read_seq, self.reported) = (0, 0);
-        self.advance(0);
+        self.reader = Reader::open(&self.context.journal, has + 1);
+        (self.read_seq, self.reported) = (has, 0);
+        self.advance(has);
+        Ok(())
     }
 
     fn answered(&mut self) {
@@ -372,6 +396,14 @@ impl<S: SignalSink> Follower<S> {
         }
         left
     }
+}
+
+/// Signal number `seq`, where the journal still has it.
+fn entry(journal: &Path, seq: u64) -> Option<Entry> {
+    let mut reader = Reader::open(journal, seq);
+    let record = reader.next(seq).ok()?.filter(|found| found.seq == seq)?;
+    let record = serde_json::from_slice(record.payload).ok()?;
+    Some(Entry { seq, record })
 }
 
 async fn within(

@@ -15,10 +15,13 @@
 //!   records, then at most one torn tail (a kill in the middle of a write), which the next start
 //!   cuts.
 //! - Damage inside a segment costs the damaged records, by count and number, never the start.
+//! - What was synced is found after a power cut, with its number ([`Disk`] says what else may be);
+//!   what was not is whole, or cut, or counted as damaged.
 //! - Only what all stores have taken is deleted, and only when the journal is full.
 //! - Readers take no lock and never change anything.
 
 mod cursor;
+mod disk;
 mod format;
 mod reader;
 mod syncer;
@@ -26,6 +29,7 @@ mod thread;
 mod writer;
 
 pub use cursor::Cursor;
+pub use disk::{Disk, DiskFile, System};
 pub use reader::{Reader, Record};
 pub use thread::{JournalContext, run};
 pub use writer::{AppendError, Journal, Opened};

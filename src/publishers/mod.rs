@@ -33,9 +33,11 @@ pub enum SinkError {
     /// The store will never take this one signal: it is quarantined and counted, the others go on.
     #[error("signal {index} of the batch refused: {reason}")]
     Refused { index: usize, reason: String },
-    /// The store came back empty: start again from the oldest signal that is kept.
-    #[error("the store came back empty")]
-    Emptied,
+    /// The store lost what it had taken: emptied, made anew, restored from a backup, or failed over
+    /// to a copy that lagged. It has this journal's signals up to number `has` (0 = none of them,
+    /// or not known), and gets the later ones again.
+    #[error("the store has lost signals that it had taken after number {has}")]
+    Behind { has: u64 },
 }
 
 /// A store of signals. `deliver` is called again with the same entries until it succeeds, so what
@@ -43,6 +45,9 @@ pub enum SinkError {
 pub trait SignalSink {
     /// As in the configuration: `postgres`, `redis`.
     fn name(&self) -> &'static str;
+    /// Called once, before anything else, where the journal says that this store took `last`, the
+    /// newest of all: a store that does not have it is behind.
+    fn resume(&mut self, last: &Entry);
     /// Stores all entries, in order, or says why not. Connects by itself where it must.
     fn deliver(&mut self, entries: &[Entry]) -> impl Future<Output = Result<(), SinkError>>;
     /// Called about every second, also when there is nothing to deliver: keep-alive keys and the

@@ -25,6 +25,7 @@ use sqlx::postgres::PgConnection;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Pairs in one statement.
 const PAIRS: usize = 1000;
@@ -34,6 +35,10 @@ pub struct PostgresSink {
     instruments: Arc<Registry>,
     metrics: Arc<Metrics>,
     session: Option<Session>,
+    /// The newest signal that the server has acknowledged.
+    last: Option<Uuid>,
+    /// The newest one when the table was last looked at: under load `last` is always there.
+    anchor: Option<Uuid>,
 }
 
 impl PostgresSink {
@@ -44,6 +49,8 @@ impl PostgresSink {
             instruments,
             metrics,
             session: None,
+            last: None,
+            anchor: None,
         }
     }
 
@@ -61,6 +68,9 @@ impl PostgresSink {
         session: Session,
         outcome: Result<(), SinkError>,
     ) -> Result<(), SinkError> {
+        if matches!(outcome, Err(SinkError::Behind { .. })) {
+            (self.last, self.anchor) = (None, None);
+        }
         if !matches!(outcome, Err(SinkError::Retry(_))) {
             self.session = Some(session);
         }
@@ -76,13 +86,20 @@ impl PostgresSink {
 
     async fn try_deliver(&mut self, entries: &[Entry]) -> Result<(), SinkError> {
         let mut session = self.session().await?;
-        let outcome = session.deliver(&self.instruments, entries).await;
+        let outcome = session.deliver(&self.instruments, entries, self.last).await;
+        if let (Ok(()), Some(entry)) = (&outcome, entries.last()) {
+            self.last = Some(entry.record.signal_id);
+            self.anchor = self.anchor.or(self.last);
+        }
         self.settle(session, outcome)
     }
 
     async fn try_idle(&mut self) -> Result<(), SinkError> {
         let mut session = self.session().await?;
-        let outcome = session.idle(&self.instruments).await;
+        let outcome = session.idle(&self.instruments, self.anchor).await;
+        if outcome.is_ok() {
+            self.anchor = self.last;
+        }
         self.settle(session, outcome)
     }
 }
@@ -90,6 +107,11 @@ impl PostgresSink {
 impl SignalSink for PostgresSink {
     fn name(&self) -> &'static str {
         "postgres"
+    }
+
+    fn resume(&mut self, last: &Entry) {
+        self.last = Some(last.record.signal_id);
+        self.anchor = self.last;
     }
 
     async fn deliver(&mut self, entries: &[Entry]) -> Result<(), SinkError> {
@@ -115,7 +137,7 @@ struct Session {
     listed: usize,
     /// Pairs that the table has.
     known: FxHashSet<String>,
-    /// Whether signals were found in the table, or their absence was reported.
+    /// Whether what the table should have was found in it, or its absence was reported.
     looked: bool,
 }
 
@@ -152,17 +174,19 @@ impl Session {
         &mut self,
         instruments: &Registry,
         entries: &[Entry],
+        last: Option<Uuid>,
     ) -> Result<(), SinkError> {
         let Some(first) = entries.first() else {
             return Ok(());
         };
         self.list(instruments).await?;
         if !self.looked {
-            let any = self.has_signals().await.map_err(|e| self.retry(&e))?;
-            self.looked = true;
-            if !any && first.seq > 1 {
-                return Err(SinkError::Emptied);
-            }
+            let there = match last {
+                Some(id) => self.has_signal(id).await,
+                None if first.seq == 1 => Ok(true),
+                None => self.has_signals().await,
+            };
+            self.look(there)?;
         }
         match self.store(entries).await {
             Ok(()) => Ok(()),
@@ -171,11 +195,41 @@ impl Session {
         }
     }
 
-    async fn idle(&mut self, instruments: &Registry) -> Result<(), SinkError> {
+    /// Asks for a signal that was there rather than only for an answer: a table that is truncated,
+    /// or a server that failed over to a copy that lagged, is noticed though nothing is to be sent.
+    async fn idle(
+        &mut self,
+        instruments: &Registry,
+        anchor: Option<Uuid>,
+    ) -> Result<(), SinkError> {
         self.list(instruments).await?;
-        within(self.limit, self.connection.ping())
-            .await
-            .map_err(|e| self.retry(&e))
+        match anchor {
+            Some(id) => {
+                let there = self.has_signal(id).await;
+                self.look(there)
+            }
+            None => within(self.limit, self.connection.ping())
+                .await
+                .map_err(|e| self.retry(&e)),
+        }
+    }
+
+    /// Draws the consequence where the table lacks what it had.
+    fn look(&mut self, there: Result<bool, sqlx::Error>) -> Result<(), SinkError> {
+        let there = there.map_err(|e| self.retry(&e))?;
+        self.looked = true;
+        // How much of it is left is not known; what is there already is not doubled.
+        there.then_some(()).ok_or(SinkError::Behind { has: 0 })
+    }
+
+    async fn has_signal(&mut self, id: Uuid) -> Result<bool, sqlx::Error> {
+        let question =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM trading_signals WHERE id = $1)");
+        within(
+            self.limit,
+            question.bind(id).fetch_one(&mut self.connection),
+        )
+        .await
     }
 
     fn retry(&self, error: &sqlx::Error) -> SinkError {

@@ -253,6 +253,26 @@ pub async fn influx_trades(url: &str, database: &str) -> BTreeMap<(String, Strin
     }
 }
 
+/// The ids that a stream of Redis holds now; none where there is no stream.
+pub async fn stream_ids(url: &str, stream: &str) -> BTreeSet<String> {
+    let client = redis::Client::open(url).expect("a URL");
+    let mut connection = client
+        .get_multiplexed_async_connection()
+        .await
+        .expect("Redis");
+    let mut range = redis::cmd("XRANGE");
+    let rows: Vec<(String, HashMap<String, String>)> = range
+        .arg(stream)
+        .arg("-")
+        .arg("+")
+        .query_async(&mut connection)
+        .await
+        .expect("a stream");
+    rows.into_iter()
+        .map(|(_, mut fields)| fields.remove("signal_id").expect("an id"))
+        .collect()
+}
+
 /// What `consumer.py` read of a stream.
 pub fn consume(redis: &str, stream: &str) -> Value {
     let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "it", "consumer.py"]

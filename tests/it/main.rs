@@ -11,21 +11,30 @@ mod capture;
 mod config;
 mod daemon;
 mod deploy;
+mod disk;
+mod emptied;
 mod engine;
+mod faults;
 mod frames;
+mod full_disk;
 mod influx;
-mod ingest;
 #[cfg(feature = "influxdb2")]
 mod influx2;
+mod ingest;
+mod kill;
 mod pipeline;
 mod postgres;
+mod power;
+mod power_stores;
+mod proxy;
 mod redis;
 mod replay;
 mod servers;
-mod supervised;
 #[cfg(feature = "influxdb2")]
 mod spool;
+mod supervised;
 mod tidy;
+mod watch;
 
 #[global_allocator]
 static ALLOCATOR: alloc::Counting = alloc::Counting;

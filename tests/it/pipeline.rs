@@ -11,11 +11,11 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Where the stores of a run are.
-struct Stores {
-    postgres: String,
-    redis: String,
-    influx: String,
-    database: String,
+pub struct Stores {
+    pub postgres: String,
+    pub redis: String,
+    pub influx: String,
+    pub database: String,
 }
 
 /// Strategies at a pace that makes a thousand signals within a minute.
@@ -99,7 +99,7 @@ fn run(dir: &Path, stores: &Stores, rate: u32, seconds: u32, meanwhile: impl FnO
 }
 
 /// Everything that must be equal is.
-async fn assert_everywhere_once(dir: &Path, stores: &Stores, summary: &Value) {
+pub async fn assert_everywhere_once(dir: &Path, stores: &Stores, summary: &Value) {
     daemon::assert_balanced(summary);
     let truth = daemon::true_trades(&dir.join("truth.jsonl"));
     let points = daemon::influx_trades(&stores.influx, &stores.database).await;
@@ -114,26 +114,36 @@ async fn assert_everywhere_once(dir: &Path, stores: &Stores, summary: &Value) {
     assert!(points.values().all(|n| *n == 1), "a trade is one point");
 
     let signals = daemon::journalled(&dir.join("data"));
-    let ids = daemon::ids(&signals);
-    let unique: BTreeSet<_> = ids.iter().cloned().collect();
-    assert_eq!(ids.len(), unique.len(), "an id is given once");
-    assert_eq!(u64_of(summary, "/signals"), ids.len() as u64);
+    assert_eq!(u64_of(summary, "/signals"), signals.len() as u64);
+    let unique: BTreeSet<_> = daemon::ids(&signals).into_iter().collect();
+    assert_eq!(signals.len(), unique.len(), "an id is given once");
+    assert_signals_once(&signals, &stores.postgres, &stores.redis).await;
+}
+
+/// Every journalled signal is in PostgreSQL once, and in each of its streams once and in order. (A
+/// daemon that was killed may decide again what it had journalled: a repeat has the same id.)
+pub async fn assert_signals_once(signals: &[Value], postgres: &str, redis: &str) {
+    let mut seen = BTreeSet::new();
+    let mut by_stream: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (signal, id) in signals.iter().zip(daemon::ids(signals)) {
+        if !seen.insert(id.clone()) {
+            continue;
+        }
+        let symbol = signal["symbol"].as_str().expect("a symbol");
+        for stream in ["trading_signals", &format!("trading_signals:{{{symbol}}}")] {
+            by_stream
+                .entry(stream.to_owned())
+                .or_default()
+                .push(id.clone());
+        }
+    }
     assert_eq!(
-        in_postgres(&stores.postgres).await,
-        unique,
+        in_postgres(postgres).await,
+        seen,
         "trading_signals of PostgreSQL"
     );
-    assert_stream(&stores.redis, "trading_signals", &ids);
-    let mut by_symbol: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for signal in &signals {
-        let id = signal["signal_id"].as_str().expect("an id").to_owned();
-        by_symbol
-            .entry(signal["symbol"].as_str().expect("a symbol"))
-            .or_default()
-            .push(id);
-    }
-    for (symbol, ids) in &by_symbol {
-        assert_stream(&stores.redis, &format!("trading_signals:{{{symbol}}}"), ids);
+    for (stream, ids) in &by_stream {
+        assert_stream(redis, stream, ids);
     }
 }
 
@@ -141,14 +151,13 @@ async fn assert_everywhere_once(dir: &Path, stores: &Stores, summary: &Value) {
 fn assert_stream(redis: &str, stream: &str, ids: &[String]) {
     let read = daemon::consume(redis, stream);
     let texts = |key: &str| -> Vec<Value> { read[key].as_array().expect("a list").clone() };
-    let mut got: Vec<String> = texts("ids")
+    let got: Vec<&str> = read["ids"]
+        .as_array()
+        .expect("a list")
         .iter()
-        .map(|v| v.as_str().expect("an id").to_owned())
+        .map(|v| v.as_str().expect("an id"))
         .collect();
-    let mut expected = ids.to_vec();
-    got.sort();
-    expected.sort();
-    assert_eq!(got, expected, "{stream}");
+    assert_eq!(got, ids, "{stream}");
     let seqs: Vec<u64> = texts("seqs")
         .iter()
         .map(|v| v.as_u64().expect("a number"))
@@ -161,7 +170,7 @@ fn assert_stream(redis: &str, stream: &str, ids: &[String]) {
     assert_eq!(u64_of(&read, "/pending"), 0);
 }
 
-async fn in_postgres(url: &str) -> BTreeSet<String> {
+pub async fn in_postgres(url: &str) -> BTreeSet<String> {
     let mut connection = PgConnection::connect(url).await.expect("PostgreSQL");
     let rows = sqlx::query("SELECT id::text FROM trading_signals")
         .fetch_all(&mut connection)

@@ -25,7 +25,7 @@ const MIGRATIONS: [&str; 6] = [
     "0006_trading_signals",
 ];
 
-fn on_fresh_database<F: Future<Output = ()>>(test: impl FnOnce(String) -> F) {
+pub fn on_fresh_database<F: Future<Output = ()>>(test: impl FnOnce(String) -> F) {
     if crate::servers::postgres_url().is_none() {
         eprintln!("skipped: TICKFORGE_TEST_POSTGRES names no server");
         return;
@@ -38,7 +38,7 @@ fn on_fresh_database<F: Future<Output = ()>>(test: impl FnOnce(String) -> F) {
         .block_on(test(url));
 }
 
-fn config(url: &str) -> PostgresConfig {
+pub fn config(url: &str) -> PostgresConfig {
     PostgresConfig {
         url: Secret(url.to_owned()),
         batch: 500,
@@ -48,7 +48,7 @@ fn config(url: &str) -> PostgresConfig {
 }
 
 /// A sink, the registry it reads and the metrics it writes.
-fn sink(config: PostgresConfig) -> (PostgresSink, Arc<Registry>, Arc<Metrics>) {
+pub fn sink(config: PostgresConfig) -> (PostgresSink, Arc<Registry>, Arc<Metrics>) {
     let (registry, metrics) = (Arc::new(Registry::default()), Arc::new(Metrics::default()));
     (
         PostgresSink::new(config, Arc::clone(&registry), Arc::clone(&metrics)),
@@ -57,13 +57,13 @@ fn sink(config: PostgresConfig) -> (PostgresSink, Arc<Registry>, Arc<Metrics>) {
     )
 }
 
-async fn connect(url: &str) -> PgConnection {
+pub async fn connect(url: &str) -> PgConnection {
     PgConnection::connect(url)
         .await
         .expect("the test's own connection")
 }
 
-async fn number(connection: &mut PgConnection, sql: &'static str) -> i64 {
+pub async fn number(connection: &mut PgConnection, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql)
         .fetch_one(connection)
         .await
@@ -81,7 +81,7 @@ fn decimal(text: &str) -> Decimal {
     text.parse().expect("a decimal")
 }
 
-fn instrument(exchange: &'static str, symbol: &str) -> Instrument {
+pub fn instrument(exchange: &'static str, symbol: &str) -> Instrument {
     let (base, quote) = symbol.split_once('/').expect("BASE/QUOTE");
     Instrument {
         exchange,
@@ -101,7 +101,7 @@ fn instrument(exchange: &'static str, symbol: &str) -> Instrument {
     }
 }
 
-fn entry(seq: u64, symbol: &str) -> Entry {
+pub fn entry(seq: u64, symbol: &str) -> Entry {
     let mut indicators = Map::new();
     indicators.insert("ema_fast".to_owned(), json!(91234.5));
     let mut conditions = Map::new();
@@ -421,7 +421,10 @@ fn what_breaks_is_waited_for_and_mended_without_a_human() {
         let lost = retry(sink.deliver(&[entry(3, "BTC/USDT")]).await);
         assert!(lost.contains("trading_pairs is missing"), "{lost}");
         let outcome = sink.deliver(&[entry(3, "BTC/USDT")]).await;
-        assert!(matches!(outcome, Err(SinkError::Emptied)), "{outcome:?}");
+        assert!(
+            matches!(outcome, Err(SinkError::Behind { has: 0 })),
+            "{outcome:?}"
+        );
         sink.deliver(&[entry(2, "BTC/USDT"), entry(3, "BTC/USDT")])
             .await
             .expect("from the start");
@@ -432,7 +435,10 @@ fn what_breaks_is_waited_for_and_mended_without_a_human() {
         let gone = retry(sink.deliver(&[entry(4, "BTC/USDT")]).await);
         assert!(gone.contains("tickforge migrate"), "{gone}");
         let outcome = sink.deliver(&[entry(4, "BTC/USDT")]).await;
-        assert!(matches!(outcome, Err(SinkError::Emptied)), "{outcome:?}");
+        assert!(
+            matches!(outcome, Err(SinkError::Behind { has: 0 })),
+            "{outcome:?}"
+        );
         sink.deliver(&[entry(3, "BTC/USDT"), entry(4, "BTC/USDT")])
             .await
             .expect("made anew");

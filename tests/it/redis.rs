@@ -20,7 +20,7 @@ use tickforge::publishers::{Entry, SignalSink, SinkError};
 use tickforge::signal::record::{LatencyNs, Quality, SignalRecord};
 use uuid::Uuid;
 
-fn config(url: String) -> RedisConfig {
+pub fn config(url: String) -> RedisConfig {
     RedisConfig {
         url: Secret(url),
         batch: 4,
@@ -124,7 +124,7 @@ async fn follow(sink: &mut RedisSink, journal: &[Entry], mut from: usize) -> u32
     for rewinds in 0..5 {
         match sink.deliver(&journal[from..]).await {
             Ok(()) => return rewinds,
-            Err(SinkError::Emptied) => from = 0,
+            Err(SinkError::Behind { has }) => from = has as usize,
             Err(error) => panic!("{error}"),
         }
     }
@@ -233,7 +233,7 @@ async fn an_emptied_store_gets_everything_again() {
         .expect("emptied");
     let idle = sink.idle().await;
     assert!(
-        matches!(idle, Err(SinkError::Emptied)),
+        matches!(idle, Err(SinkError::Behind { has: 0 })),
         "noticed without a signal: {idle:?}"
     );
     assert_eq!(follow(&mut sink, &journal, 0).await, 0);
@@ -405,7 +405,7 @@ async fn a_key_of_another_type_is_named_with_its_remedy_and_costs_nothing() {
     let mut sink = sink(&config, "host1");
     assert!(matches!(
         sink.deliver(&journal).await,
-        Err(SinkError::Emptied)
+        Err(SinkError::Behind { has: 0 })
     ));
     let error = sink
         .deliver(&journal)

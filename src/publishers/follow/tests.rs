@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{JournalConfig, JournalSync};
-use crate::publishers::journal::{Journal, sample};
+use crate::publishers::journal::{Journal, System, sample};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -14,6 +14,8 @@ enum Answer {
     Refuse(usize),
     /// Forgets all it has.
     Empty,
+    /// Forgets what came after this number.
+    Forget(u64),
     /// Never answers.
     Hang,
     /// Takes all and never says so.
@@ -29,11 +31,18 @@ struct Store {
     script: VecDeque<Answer>,
     rows: BTreeMap<uuid::Uuid, u64>,
     idles: u64,
+    /// What each start was told that the store has.
+    resumed: Vec<u64>,
 }
 
 impl SignalSink for Fake {
     fn name(&self) -> &'static str {
         "fake"
+    }
+
+    fn resume(&mut self, last: &Entry) {
+        assert_eq!(last.record.signal_id, sample::signal(last.seq).id);
+        self.0.borrow_mut().resumed.push(last.seq);
     }
 
     async fn deliver(&mut self, entries: &[Entry]) -> Result<(), SinkError> {
@@ -59,7 +68,11 @@ impl SignalSink for Fake {
             }
             Answer::Empty => {
                 self.0.borrow_mut().rows.clear();
-                return Err(SinkError::Emptied);
+                return Err(SinkError::Behind { has: 0 });
+            }
+            Answer::Forget(has) => {
+                self.0.borrow_mut().rows.retain(|_, seq| *seq <= has);
+                return Err(SinkError::Behind { has });
             }
             Answer::Hang => std::future::pending().await,
             Answer::TakeAndHang => {
@@ -116,13 +129,12 @@ impl Bench {
         let (published, end) = watch::channel(self.journal.last_seq());
         drop(published);
         let (_stop, stopping) = watch::channel(Some(Instant::now() + limit));
-        follow(self.sink.clone(), self.context(end), stopping)
-            .await
-            .expect("runs")
+        follow(self.sink.clone(), self.context(end), stopping).await
     }
 
     fn context(&self, published: watch::Receiver<u64>) -> FollowContext {
         FollowContext {
+            disk: Arc::new(System),
             journal: self.dir.path().to_owned(),
             quarantine: self.dir.path().join("quarantine"),
             published,
@@ -142,13 +154,14 @@ impl Bench {
 #[tokio::test]
 async fn whatever_the_store_does_each_signal_is_there_once() {
     use Answer::*;
-    let cases: [(&[Answer], u64, u64); 7] = [
+    let cases: [(&[Answer], u64, u64); 8] = [
         (&[], 0, 0),
         (&[Take, Retry, Retry, Take], 2, 0),
         (&[Take, Hang, Take], 1, 0),
         (&[TakeAndHang, Take], 1, 0),
         (&[Take, Take, Empty], 0, 1),
-        (&[Empty, Empty, Take], 1, 1),
+        (&[Empty, Empty, Take], 1, 0),
+        (&[Take, Take, Forget(13), Take, Forget(17)], 0, 2),
         (&[Retry, Take, Empty, Hang, TakeAndHang, Retry], 4, 1),
     ];
     for (script, retries, rewinds) in cases {
@@ -207,6 +220,26 @@ async fn a_store_that_hangs_does_not_hold_up_the_end_and_gets_the_rest_next_time
     );
 }
 
+/// The store's evidence is gone once it has taken something again: the cursor must say it.
+#[tokio::test]
+async fn a_kill_right_after_a_rewind_does_not_skip_what_the_store_lost() {
+    let mut bench = bench(&[Answer::Take, Answer::Take, Answer::Take]);
+    (1..=35).for_each(|n| assert_eq!(bench.append(n), n));
+    assert_eq!(bench.run(Duration::from_secs(20)).await, 0);
+    (36..=40).for_each(|n| assert_eq!(bench.append(n), n));
+    bench.sink.0.borrow_mut().script = [Answer::Forget(20), Answer::Take, Answer::Hang].into();
+    let (_published, end) = watch::channel(40);
+    let (_stop, stopping) = watch::channel(None);
+    let killed = follow(bench.sink.clone(), bench.context(end), stopping);
+    let killed = tokio::time::timeout(Duration::from_millis(30), killed).await;
+    assert!(killed.is_err(), "dropped while it hangs, as by a kill");
+    assert!((1..=30).eq(bench.rows()));
+    bench.sink.0.borrow_mut().script.clear();
+    assert_eq!(bench.run(Duration::from_secs(20)).await, 0);
+    assert!((1..=40).eq(bench.rows()));
+    assert_eq!(bench.sink.0.borrow().resumed, [35, 20]);
+}
+
 #[tokio::test]
 async fn follows_what_is_published_while_it_runs() {
     let mut bench = bench(&[Answer::Take, Answer::Retry]);
@@ -224,6 +257,6 @@ async fn follows_what_is_published_while_it_runs() {
         drop(published);
     };
     let (left, ()) = tokio::join!(run, feed);
-    assert_eq!(left.expect("runs"), 0);
+    assert_eq!(left, 0);
     assert!((1..=40).eq(bench.rows()));
 }

@@ -229,10 +229,8 @@ mod tests {
         assert_eq!(reader.next_seq(), 10);
         assert_eq!(drain(&mut reader, u64::MAX).last(), Some(&20));
         assert_eq!(drain(&mut Reader::open(dir.path(), 99), u64::MAX), [0; 0]);
-        assert_eq!(
-            drain(&mut Reader::open(&dir.path().join("cursors"), 1), 5),
-            [0; 0]
-        );
+        let empty = tempfile::tempdir().expect("a folder");
+        assert_eq!(drain(&mut Reader::open(empty.path(), 1), 5), [0; 0]);
     }
 
     #[test]

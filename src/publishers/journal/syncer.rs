@@ -1,14 +1,14 @@
 //! When do appended signals reach the disk itself? Within the time allowed, on a thread of its own,
 //! so that a slow disk holds up no signal. The thread sleeps while there is nothing to sync.
 
-use std::fs::File;
+use super::disk::DiskFile;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 #[derive(Default)]
 struct State {
     /// The file to sync and when its oldest unsynced byte was written.
-    dirty: Option<(Arc<File>, Instant)>,
+    dirty: Option<(Arc<dyn DiskFile>, Instant)>,
     closed: bool,
 }
 
@@ -40,7 +40,7 @@ impl Syncer {
     }
 
     /// `file` was written to. Earlier files are on the disk already.
-    pub fn written(&self, file: Arc<File>) {
+    pub fn written(&self, file: Arc<dyn DiskFile>) {
         let mut state = self
             .shared
             .state
@@ -90,7 +90,7 @@ fn work(shared: &Shared, within: Duration) {
 }
 
 /// Waits until a file is due; `None` when closed and nothing is left.
-fn next(shared: &Shared, within: Duration) -> Option<Arc<File>> {
+fn next(shared: &Shared, within: Duration) -> Option<Arc<dyn DiskFile>> {
     let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let wait = match &state.dirty {
@@ -119,8 +119,9 @@ mod tests {
 
     #[test]
     fn takes_what_is_due_in_time_and_the_rest_at_the_end() {
-        let file = Arc::new(tempfile::tempfile().expect("a file"));
-        (&*file).write_all(b"x").expect("writes");
+        let file = tempfile::tempfile().expect("a file");
+        (&file).write_all(b"x").expect("writes");
+        let file: Arc<dyn DiskFile> = Arc::new(file);
         let syncer = Syncer::start(Duration::from_millis(5)).expect("starts");
         syncer.written(Arc::clone(&file));
         let until = Instant::now() + Duration::from_secs(5);

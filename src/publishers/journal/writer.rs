@@ -3,13 +3,13 @@
 //! folder.
 
 use super::cursor;
+use super::disk::{self, Disk, DiskFile, System};
 use super::format::{self, Parsed, Segment};
 use crate::config::JournalConfig;
 use anyhow::Context;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,15 +45,17 @@ struct Closed {
 }
 
 pub struct Journal {
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     /// Held until drop: the operating system lets go of it however the process ends.
     _lock: File,
     max_bytes: u64,
     segment_bytes: u64,
     closed: VecDeque<Closed>,
+    closed_bytes: u64,
     /// The segment that grows: its first number, file, and whole records' bytes.
     first: u64,
-    file: Arc<File>,
+    file: Arc<dyn DiskFile>,
     length: u64,
     /// Bytes may stand behind `length`: a write failed and could not be cut off yet.
     torn: bool,
@@ -71,8 +73,17 @@ pub struct Journal {
 impl Journal {
     /// Opens the journal in `dir`, or begins one. Reads the last segment only.
     pub fn open(dir: &Path, config: &JournalConfig) -> anyhow::Result<(Journal, Opened)> {
+        Journal::open_on(Arc::new(System), dir, config)
+    }
+
+    /// The same on another disk than the system's, for tests of power cuts.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        config: &JournalConfig,
+    ) -> anyhow::Result<(Journal, Opened)> {
         let place = || format!("journal at {}", dir.display());
-        std::fs::create_dir_all(dir).with_context(place)?;
+        disk::create_dirs(&*disk, dir).with_context(place)?;
         let lock = lock(dir)?;
         let mut firsts = format::segments(dir).with_context(place)?;
         let first = firsts.pop().unwrap_or(1);
@@ -83,27 +94,29 @@ impl Journal {
                 .len();
             closed.push_back(Closed { first, bytes });
         }
-        let file = open_segment(dir, first).with_context(place)?;
+        let path = format::segment_path(dir, first);
+        let file = disk::open_named(&*disk, &path).with_context(place)?;
         let tail = scan(dir, first).with_context(place)?;
-        let torn_bytes = file
-            .metadata()
-            .with_context(place)?
-            .len()
-            .saturating_sub(tail.length);
+        let length = std::fs::metadata(&path).with_context(place)?.len();
+        let torn_bytes = length.saturating_sub(tail.length);
         if torn_bytes > 0 {
             file.set_len(tail.length).with_context(place)?;
-            file.sync_data().with_context(place)?;
         }
-        cursor::clamp_all(dir, tail.last_seq).with_context(place)?;
+        // What a killed process wrote last may stand in memory only. From here on it is served to
+        // the stores, and with `before_publish` those get nothing that a power cut could take.
+        file.sync_data().with_context(place)?;
+        cursor::clamp_all(&disk, dir, tail.last_seq).with_context(place)?;
         let segment_bytes = config.segment_bytes.min(config.max_bytes / 4).max(1);
         let journal = Journal {
+            disk,
             dir: dir.to_owned(),
             _lock: lock,
             max_bytes: config.max_bytes,
             segment_bytes,
+            closed_bytes: closed.iter().map(|s| s.bytes).sum(),
             closed,
             first,
-            file: Arc::new(file),
+            file,
             length: tail.length,
             torn: false,
             torn_bytes,
@@ -151,12 +164,7 @@ impl Journal {
     pub fn commit(&mut self, durable: bool) -> Result<u64, AppendError> {
         let mut result = self.write_batch(durable);
         // A full disk is relieved of what all stores have taken before a signal is refused.
-        while result
-            .as_ref()
-            .is_err_and(|e| e.kind() == io::ErrorKind::StorageFull)
-            && self.drop_oldest().unwrap_or(false)
-        {
-            self.torn = true;
+        while result.as_ref().is_err_and(is_full) && self.relieve() {
             result = self.write_batch(durable);
         }
         self.batch.clear();
@@ -181,7 +189,7 @@ impl Journal {
     }
 
     /// The file that grows, for syncing it elsewhere. Earlier segments are already on the disk.
-    pub fn file(&self) -> Arc<File> {
+    pub fn file(&self) -> Arc<dyn DiskFile> {
         Arc::clone(&self.file)
     }
 
@@ -202,8 +210,7 @@ impl Journal {
 
     /// Size of all segments, the current batch included.
     pub fn bytes(&self) -> u64 {
-        let closed: u64 = self.closed.iter().map(|s| s.bytes).sum();
-        closed + self.length + self.batch.len() as u64
+        self.closed_bytes + self.length + self.batch.len() as u64
     }
 
     /// Signals on disk.
@@ -222,16 +229,21 @@ impl Journal {
         if self.length > 0 && self.length + self.batch.len() as u64 > self.segment_bytes {
             self.roll()?;
         }
+        self.torn = true;
         self.file.write_all_at(&self.batch, self.length)?;
         if durable {
             self.file.sync_data()?;
         }
+        self.torn = false;
         self.length += self.batch.len() as u64;
         Ok(())
     }
 
+    /// Cuts off a failed write, on the disk too: its whole records must not come back behind what
+    /// is written in their place.
     fn cut(&mut self) -> io::Result<()> {
         self.file.set_len(self.length)?;
+        self.file.sync_data()?;
         self.torn = false;
         Ok(())
     }
@@ -240,12 +252,14 @@ impl Journal {
     fn roll(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
         let first = self.written_seq + 1;
-        let file = open_segment(&self.dir, first)?;
+        let path = format::segment_path(&self.dir, first);
+        let file = disk::open_named(&*self.disk, &path)?;
         self.closed.push_back(Closed {
             first: self.first,
             bytes: self.length,
         });
-        self.file = Arc::new(file);
+        self.closed_bytes += self.length;
+        self.file = file;
         self.first = first;
         self.length = 0;
         Ok(())
@@ -254,9 +268,8 @@ impl Journal {
     /// Deletes the oldest segments that all stores have taken, until `more` bytes fit.
     fn make_room(&mut self, more: u64) -> Result<(), AppendError> {
         while self.bytes() + more > self.max_bytes {
-            let all_taken = self.batch.is_empty() && self.written_seq <= self.released;
-            if self.closed.is_empty() && self.length > 0 && all_taken {
-                self.roll().map_err(|e| self.io(e))?;
+            if self.batch.is_empty() {
+                self.roll_if_all_taken().map_err(|e| self.io(e))?;
             }
             if !self.drop_oldest().map_err(|e| self.io(e))? {
                 return Err(AppendError::Full {
@@ -267,16 +280,39 @@ impl Journal {
         Ok(())
     }
 
+    /// Frees some of a full disk; false where nothing can be given up.
+    fn relieve(&mut self) -> bool {
+        let relieved = self.cut().and_then(|()| {
+            self.roll_if_all_taken()?;
+            self.drop_oldest()
+        });
+        relieved.unwrap_or(false)
+    }
+
+    /// Closes the only segment where all of it is taken, so that it can be deleted.
+    fn roll_if_all_taken(&mut self) -> io::Result<()> {
+        let all_taken = self.written_seq <= self.released;
+        if self.closed.is_empty() && self.length > 0 && all_taken {
+            self.roll()?;
+        }
+        Ok(())
+    }
+
     /// Deletes the oldest closed segment; false where some store has not taken all of it.
     fn drop_oldest(&mut self) -> io::Result<bool> {
         let next = self.closed.get(1).map_or(self.first, |s| s.first);
         let Some(oldest) = self.closed.front().filter(|_| next - 1 <= self.released) else {
             return Ok(false);
         };
-        match std::fs::remove_file(format::segment_path(&self.dir, oldest.first)) {
+        match self
+            .disk
+            .remove(&format::segment_path(&self.dir, oldest.first))
+        {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => self.closed.pop_front(),
-        };
+            _ => {}
+        }
+        self.closed_bytes -= oldest.bytes;
+        self.closed.pop_front();
         Ok(true)
     }
 
@@ -309,16 +345,9 @@ fn lock(dir: &Path) -> anyhow::Result<File> {
     }
 }
 
-/// Opens or creates a segment so that its name, too, survives a power cut.
-fn open_segment(dir: &Path, first: u64) -> io::Result<File> {
-    let path = format::segment_path(dir, first);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)?;
-    File::open(dir)?.sync_all()?;
-    Ok(file)
+fn is_full(error: &io::Error) -> bool {
+    let kind = error.kind();
+    kind == io::ErrorKind::StorageFull || kind == io::ErrorKind::QuotaExceeded
 }
 
 struct Tail {
@@ -356,225 +385,4 @@ fn scan(dir: &Path, first: u64) -> io::Result<Tail> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::reader::Reader;
-    use super::*;
-    use crate::config::JournalSync;
-    use std::time::Duration;
-
-    fn config(max_bytes: u64, segment_bytes: u64) -> JournalConfig {
-        JournalConfig {
-            sync: JournalSync::Every(Duration::ZERO),
-            max_bytes,
-            segment_bytes,
-        }
-    }
-
-    fn open(dir: &Path) -> (Journal, Opened) {
-        Journal::open(dir, &config(1 << 20, 1 << 16)).expect("opens")
-    }
-
-    fn put(journal: &mut Journal, payload: &str) -> Result<u64, AppendError> {
-        journal.append(payload.as_bytes())?;
-        journal.commit(false)
-    }
-
-    fn all(dir: &Path) -> Vec<(u64, String)> {
-        let mut reader = Reader::open(dir, 1);
-        let mut out = Vec::new();
-        while let Some(r) = reader.next(u64::MAX).expect("reads") {
-            out.push((r.seq, String::from_utf8(r.payload.to_vec()).expect("text")));
-        }
-        out
-    }
-
-    fn records(payloads: &[&str]) -> Vec<(u64, String)> {
-        payloads
-            .iter()
-            .enumerate()
-            .map(|(i, p)| (i as u64 + 1, (*p).to_owned()))
-            .collect()
-    }
-
-    #[test]
-    fn a_tail_torn_at_any_byte_is_cut_and_the_rest_is_intact() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (mut journal, _) = open(dir.path());
-        put(&mut journal, "{\"n\":1}").expect("appends");
-        put(&mut journal, "{\"n\":2}").expect("appends");
-        let whole = journal.bytes();
-        put(&mut journal, "{\"n\":3}").expect("appends");
-        let (end, path) = (journal.bytes(), format::segment_path(dir.path(), 1));
-        drop(journal);
-        let image = std::fs::read(&path).expect("reads");
-        for cut in whole..end {
-            std::fs::write(&path, &image[..cut as usize]).expect("writes");
-            let (mut journal, opened) = open(dir.path());
-            let expected = Opened {
-                last_seq: 2,
-                torn_bytes: cut - whole,
-                damaged: 0,
-                bytes: whole,
-            };
-            assert_eq!(opened, expected, "cut at {cut}");
-            assert_eq!(put(&mut journal, "{\"n\":4}").expect("appends"), 3);
-            drop(journal);
-            assert_eq!(
-                all(dir.path()),
-                records(&["{\"n\":1}", "{\"n\":2}", "{\"n\":4}"])
-            );
-        }
-    }
-
-    #[test]
-    fn a_damaged_last_record_is_cut_and_a_damaged_middle_one_costs_itself_only() {
-        for (victim, last_seq, damaged, rest) in [(2, 2, 0, vec![1, 2]), (1, 3, 1, vec![1, 3])] {
-            let dir = tempfile::tempdir().expect("a folder");
-            let (mut journal, _) = open(dir.path());
-            for n in 1..=3 {
-                put(&mut journal, &format!("{{\"n\":{n}}}")).expect("appends");
-            }
-            let size = journal.bytes() / 3;
-            drop(journal);
-            let path = format::segment_path(dir.path(), 1);
-            let mut image = std::fs::read(&path).expect("reads");
-            image[victim * size as usize + format::HEADER + 2] ^= 4;
-            std::fs::write(&path, &image).expect("writes");
-            let (mut journal, opened) = open(dir.path());
-            assert_eq!((opened.last_seq, opened.damaged), (last_seq, damaged));
-            assert_eq!(opened.torn_bytes, if damaged == 0 { size } else { 0 });
-            put(&mut journal, "{}").expect("appends");
-            let seqs: Vec<u64> = all(dir.path()).iter().map(|(seq, _)| *seq).collect();
-            assert_eq!(seqs, [rest, vec![last_seq + 1]].concat());
-        }
-    }
-
-    #[test]
-    fn full_refuses_until_stores_have_taken_the_oldest() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (mut journal, _) = Journal::open(dir.path(), &config(4000, 1000)).expect("opens");
-        let payload = format!("\"{}\"", "x".repeat(98));
-        let mut taken = 0;
-        while put(&mut journal, &payload).is_ok() {
-            taken += 1;
-        }
-        assert!((30..=34).contains(&taken), "{taken}");
-        assert!(matches!(
-            put(&mut journal, &payload),
-            Err(AppendError::Full { .. })
-        ));
-        journal.release(2);
-        assert!(
-            put(&mut journal, &payload).is_err(),
-            "no whole segment is taken yet"
-        );
-        journal.release(taken);
-        assert_eq!(put(&mut journal, &payload).expect("appends"), taken + 1);
-        assert!(journal.bytes() <= 4000);
-        let mut reader = Reader::open(dir.path(), 1);
-        let first = reader.next(u64::MAX).expect("reads").expect("a record").seq;
-        assert!(first > 1);
-        assert_eq!(reader.skipped(), first - 1);
-    }
-
-    #[test]
-    fn one_segment_that_is_all_taken_makes_room_too() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (mut journal, _) = Journal::open(dir.path(), &config(400, 400)).expect("opens");
-        for seq in 1..50 {
-            assert_eq!(put(&mut journal, &"x".repeat(300)).expect("appends"), seq);
-            journal.release(seq);
-        }
-    }
-
-    #[test]
-    fn what_failed_is_cut_off_and_its_number_given_again() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (mut journal, _) = open(dir.path());
-        put(&mut journal, "{\"n\":1}").expect("appends");
-        let path = format::segment_path(dir.path(), 1);
-        let writable = journal.file();
-        journal.file = Arc::new(File::open(&path).expect("opens")); // read only: writes fail
-        assert!(matches!(
-            put(&mut journal, "{\"n\":2}"),
-            Err(AppendError::Io { .. })
-        ));
-        assert!(journal.torn);
-        writable
-            .write_all_at(b"half a rec", journal.length)
-            .expect("writes");
-        assert!(put(&mut journal, "{\"n\":2}").is_err(), "still failing");
-        journal.file = writable;
-        assert_eq!(put(&mut journal, "{\"n\":3}").expect("appends"), 2);
-        drop(journal);
-        assert_eq!(all(dir.path()), records(&["{\"n\":1}", "{\"n\":3}"]));
-        assert_eq!(open(dir.path()).1.torn_bytes, 0);
-    }
-
-    /// Runs where `TICKFORGE_TEST_SMALL_DISK` names a folder of a file system of less than 1 MB.
-    #[test]
-    fn a_full_disk_gives_up_taken_history_first_and_then_refuses() {
-        let Some(disk) = std::env::var_os("TICKFORGE_TEST_SMALL_DISK") else {
-            return;
-        };
-        let dir = Path::new(&disk).join("journal");
-        let _ = std::fs::remove_dir_all(&dir);
-        let (mut journal, _) = Journal::open(&dir, &config(1 << 30, 8192)).expect("opens");
-        let payload = "z".repeat(1000);
-        let mut seq = 0;
-        while let Ok(next) = put(&mut journal, &payload) {
-            assert_eq!(next, seq + 1);
-            seq = next;
-        }
-        assert!(matches!(
-            put(&mut journal, &payload),
-            Err(AppendError::Io { .. })
-        ));
-        assert_eq!(all(&dir).len() as u64, seq, "what was taken is whole");
-        journal.release(seq);
-        for _ in 0..2000 {
-            seq += 1;
-            assert_eq!(put(&mut journal, &payload).expect("makes room"), seq);
-            journal.release(seq);
-        }
-        drop(journal);
-        assert_eq!(
-            Journal::open(&dir, &config(1 << 30, 8192))
-                .expect("opens")
-                .1
-                .last_seq,
-            seq
-        );
-        std::fs::remove_dir_all(&dir).expect("removes");
-    }
-
-    #[test]
-    fn one_process_at_a_time() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (journal, _) = open(dir.path());
-        let Err(second) = Journal::open(dir.path(), &config(1 << 20, 1 << 16)) else {
-            panic!("two writers");
-        };
-        assert!(
-            second.to_string().contains("in use by another tickforge"),
-            "{second}"
-        );
-        drop(journal);
-        open(dir.path());
-    }
-
-    #[test]
-    fn a_restart_goes_on_in_the_last_segment_and_numbers_go_on() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let small = config(1 << 20, 200);
-        for round in 0..5u64 {
-            let (mut journal, opened) = Journal::open(dir.path(), &small).expect("opens");
-            assert_eq!(opened.last_seq, round * 3);
-            for _ in 0..3 {
-                put(&mut journal, &"y".repeat(80)).expect("appends");
-            }
-        }
-        assert!(format::segments(dir.path()).expect("lists").len() >= 7);
-        assert_eq!(all(dir.path()).len(), 15);
-    }
-}
+mod tests;

@@ -42,8 +42,8 @@ pub struct RedisSink {
     epochs: HashMap<String, String>,
     /// The store's position was compared with ours on this connection.
     position_checked: bool,
-    /// The store turned out emptied, and the caller does not know yet.
-    emptied: bool,
+    /// The store turned out to have only this much, and the caller does not know yet.
+    behind: Option<u64>,
     /// Journal number and id of the newest signal that the store acknowledged.
     last: Option<(u64, Uuid)>,
 }
@@ -59,7 +59,7 @@ impl RedisSink {
             connection: None,
             epochs: HashMap::new(),
             position_checked: false,
-            emptied: false,
+            behind: None,
             last: None,
         }
     }
@@ -97,19 +97,25 @@ impl RedisSink {
             self.epochs.clear();
             self.position_checked = false;
         }
-        if !self.epochs.contains_key(ALL_HELPERS) {
-            self.emptied |= self.learn_epochs(vec![ALL_HELPERS.to_owned()]).await?;
+        if !self.epochs.contains_key(ALL_HELPERS)
+            && self.learn_epochs(vec![ALL_HELPERS.to_owned()]).await?
+        {
+            self.behind = Some(0);
         }
         if let Some(position) = position
             && !self.position_checked
         {
-            self.emptied |= self.stored_position().await? < position;
+            let stored = self.stored_position().await?;
+            if stored < position {
+                self.behind = Some(self.behind.map_or(stored, |has| has.min(stored)));
+            }
             self.position_checked = true;
         }
-        if std::mem::take(&mut self.emptied) {
+        if let Some(has) = self.behind.take() {
             // What comes next starts at the oldest signal kept, which need not be the first ever.
             self.position_checked = true;
-            return Err(SinkError::Emptied);
+            self.last = None;
+            return Err(SinkError::Behind { has });
         }
         Ok(())
     }
@@ -151,7 +157,7 @@ impl RedisSink {
     /// An epoch is gone or another one: learn the new one and tell the caller.
     async fn start_again(&mut self) -> Result<(), SinkError> {
         self.epochs.clear();
-        self.emptied = true;
+        self.behind = Some(0);
         self.ready(None).await
     }
 
@@ -197,8 +203,9 @@ impl RedisSink {
                 reason: e.to_string(),
             })?;
             let symbol = symbol_stream(&entry.record.symbol);
-            self.append_to(&mut pipeline, ALL, ALL_HELPERS, entry, &fields);
+            // The stream of all comes last: it notes how far the store got, in both.
             self.append_to(&mut pipeline, &symbol, &symbol, entry, &fields);
+            self.append_to(&mut pipeline, ALL, ALL_HELPERS, entry, &fields);
         }
         Ok(pipeline)
     }
@@ -257,6 +264,10 @@ impl RedisSink {
 impl SignalSink for RedisSink {
     fn name(&self) -> &'static str {
         "redis"
+    }
+
+    fn resume(&mut self, last: &Entry) {
+        self.last = Some((last.seq, last.record.signal_id));
     }
 
     async fn deliver(&mut self, entries: &[Entry]) -> Result<(), SinkError> {
