@@ -39,6 +39,8 @@ struct Told {
     update_id: u64,
     values: [Decimal; 4],
     rest: u128,
+    /// Of price and amount.
+    scales: (u8, u8),
 }
 
 /// What a line came to.
@@ -240,6 +242,7 @@ fn tell(event: &Event, scales: (u8, u8)) -> Told {
         update_id,
         values,
         rest,
+        scales,
     }
 }
 
@@ -317,12 +320,16 @@ fn untrue(exchange: &str, line: &[u8], outcome: &Outcome) -> Option<String> {
         return None; // messages that waited came with it, or it was no live book's
     }
     for (told, said) in told.iter().zip(&said) {
-        for (value, text) in told.values.iter().zip([&said.0, &said.1]) {
+        let scales = [told.scales.0, told.scales.1];
+        let texts = [&said.0, &said.1].into_iter().zip(scales);
+        for (value, (text, scale)) in told.values.iter().zip(texts) {
             let exact = text.parse::<Decimal>().ok().filter(|_| text.len() < 28);
             let Some(exact) = exact else { continue };
+            // What is flagged as rounded is so by a unit of its scale at most, or of the scale that
+            // it had before a later level of the message widened it.
             let rounded = told.flags.has(Flags::INEXACT);
-            let far = (exact - value).abs() > exact.abs() / Decimal::from(100);
-            if (!rounded && exact != *value) || (far && exact.abs() > Decimal::ONE) {
+            let unit = Decimal::new(i64::from(rounded), u32::from(scale.min(8)));
+            if (exact - value).abs() > unit {
                 return Some(format!("{said:?} became {told:?}"));
             }
         }

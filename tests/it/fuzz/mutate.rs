@@ -168,7 +168,10 @@ fn change_range(bytes: &mut Vec<u8>, rng: &mut Rng) {
     let range = rng.range(bytes.len(), 64);
     match rng.below(4) {
         0 => replace(bytes, range, b""),
-        1 => replace(bytes, range.end..range.end, &bytes[range].to_vec()),
+        1 => {
+            let part = bytes[range.clone()].to_vec();
+            replace(bytes, range.end..range.end, &part);
+        }
         2 => {
             let part = bytes[range.clone()].to_vec();
             replace(bytes, range, b"");
@@ -400,7 +403,7 @@ fn nest(bytes: &mut Vec<u8>, rng: &mut Rng) {
 fn strange_text(bytes: &mut Vec<u8>, rng: &mut Rng) {
     let at = rng.below(bytes.len() + 1);
     match rng.below(4) {
-        0 => replace(bytes, at..at, *rng.pick::<&[u8]>(&NOT_UTF8)),
+        0 => replace(bytes, at..at, rng.pick::<&[u8]>(&NOT_UTF8)),
         1 => replace(bytes, at..at, "é😀\u{feff}\u{2028}".as_bytes()),
         2 if at < bytes.len() => {
             let escape = format!("\\u{:04x}", bytes[at]);
@@ -409,7 +412,7 @@ fn strange_text(bytes: &mut Vec<u8>, rng: &mut Rng) {
         _ => replace(
             bytes,
             at..at,
-            *rng.pick::<&[u8]>(&[&b" "[..], b"\t", b"\r", b"\\", b"\\n", b"\0"]),
+            rng.pick::<&[u8]>(&[&b" "[..], b"\t", b"\r", b"\\", b"\\n", b"\0"]),
         ),
     }
 }
