@@ -1,4 +1,4 @@
-//! A book message that is lost, doubled or out of order is noticed by the instrument's next message,
+//! A book message that is lost, doubled or out of order is noticed by the instrument's next one,
 //! or the book is right all the same.
 //!
 //! Every book message of a capture (REST snapshots too) is in its turn deleted, doubled, swapped
