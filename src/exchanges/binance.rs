@@ -159,11 +159,16 @@ fn fast(frame: &[u8], out: &mut Output) -> Option<Result<(), Reject>> {
     let mut c = Cursor::new(frame);
     c.expect(b"{\"")?;
     let combined = c.accept(b"stream\":\"");
+    let mut stream: &[u8] = b"@bookTicker";
     if combined {
-        c.text()?;
+        stream = c.text()?;
         c.expect(b",\"data\":{\"")?;
     }
     if c.accept(b"u\":") {
+        // Nothing within a quote says that it is one.
+        if !stream.ends_with(b"@bookTicker") {
+            return None;
+        }
         return fast_quote(c, combined, out);
     }
     c.expect(b"e\":\"")?;
@@ -305,28 +310,21 @@ fn fast_depth(mut c: Cursor, combined: bool, out: &mut Output) -> Option<Result<
     c.expect(b",\"u\":")?;
     let last = c.integer()?;
     c.expect(b",\"b\":[")?;
-    let slot = match out.slot(symbol) {
-        Ok(slot) => slot,
-        Err(reject) => return Some(Err(reject)),
-    };
+    let slot = out.slot(symbol).ok()?;
     // An old message is read to its end all the same: "not mine" must not depend on the book.
     out.book(slot, stamp_ns(time), first, last, false);
-    if let Err(reject) = fast_levels(&mut c, Side::Buy, out)? {
-        return Some(Err(reject));
-    }
+    fast_levels(&mut c, Side::Buy, out)?;
     c.expect(b",\"a\":[")?;
-    if let Err(reject) = fast_levels(&mut c, Side::Sell, out)? {
-        return Some(Err(reject));
-    }
+    fast_levels(&mut c, Side::Sell, out)?;
     close(&mut c, combined)?;
     out.book_end(None);
     Some(Ok(()))
 }
 
 #[inline(always)]
-fn fast_levels(c: &mut Cursor, side: Side, out: &mut Output) -> Option<Result<(), Reject>> {
+fn fast_levels(c: &mut Cursor, side: Side, out: &mut Output) -> Option<()> {
     if c.accept(b"]") {
-        return Some(Ok(()));
+        return Some(());
     }
     loop {
         c.expect(b"[\"")?;
@@ -334,11 +332,9 @@ fn fast_levels(c: &mut Cursor, side: Side, out: &mut Output) -> Option<Result<()
         c.expect(b",\"")?;
         let amount = c.decimal()?;
         c.expect(b"]")?;
-        if let Err(reject) = out.level(side, price, amount) {
-            return Some(Err(reject));
-        }
+        out.fitting_level(side, price, amount)?;
         if c.accept(b"]") {
-            return Some(Ok(()));
+            return Some(());
         }
         c.expect(b",")?;
     }

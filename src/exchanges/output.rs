@@ -14,7 +14,7 @@ mod seen;
 mod symbols;
 
 use super::Reject;
-use crate::market::decimal::{self, Scale};
+use crate::market::decimal::{self, MAX_SCALE, Scale};
 use crate::market::event::Flags;
 use crate::market::{
     Event, Instrument, InstrumentId, Kind, Number, Quote, Reason, Registry, Side, Status, Trade,
@@ -81,6 +81,9 @@ pub struct Slot {
     pub native: String,
     pub price_scale: Scale,
     pub amount_scale: Scale,
+    /// No finer scale than these: a larger value than it could hold has been seen.
+    finest_price: Scale,
+    finest_amount: Scale,
     pub epoch: u32,
     /// The connection that carries its book.
     book_connection: Option<u32>,
@@ -179,6 +182,8 @@ impl Output {
             native,
             price_scale,
             amount_scale,
+            finest_price: MAX_SCALE,
+            finest_amount: MAX_SCALE,
             epoch: 0,
             book_connection: None,
             sync: Sync::Waiting { asked: false },

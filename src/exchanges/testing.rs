@@ -333,7 +333,7 @@ fn canonical(value: Value) -> String {
 pub type Decode<'a> = &'a mut dyn FnMut(&[u8], &mut Output) -> Result<Frame, Reject>;
 
 /// Plays the same frames through both paths of an exchange: all that can be seen must be equal,
-/// except which path served, and a scale that a cursor widened on its way to a torn end.
+/// except which path served.
 pub fn check_same<'a>(
     exchange: &dyn Exchange,
     natives: &[&str],
@@ -351,10 +351,7 @@ pub fn check_same<'a>(
             if result.is_err() {
                 out.reject(mark);
             }
-            let events = describe(&out)
-                .into_iter()
-                .filter(|e| !e.starts_with("Rescale"))
-                .collect::<Vec<_>>();
+            let events = describe(&out);
             out.events.clear();
             results.push((
                 result,

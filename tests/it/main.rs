@@ -17,11 +17,13 @@ mod engine;
 mod faults;
 mod frames;
 mod full_disk;
+mod fuzz;
 mod influx;
 #[cfg(feature = "influxdb2")]
 mod influx2;
 mod ingest;
 mod kill;
+mod mutation;
 mod pipeline;
 mod postgres;
 mod power;

@@ -187,6 +187,37 @@ fn finer_digits_widen_the_scale_before_the_message() {
 }
 
 #[test]
+fn finer_digits_beside_a_value_too_large_for_them_are_rounded() {
+    let (mut b, mut out) = output();
+    snapshot(&mut b, &mut out, 10);
+    out.events.clear();
+    // At nine decimals the first amount would fit no i64.
+    let frame = r#"{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":11,"u":11,"b":[["2","10000000000"],["1","0.123456789"]],"a":[]}"#;
+    decode(&mut b, &mut out, frame).expect("a diff");
+    let seen: Vec<_> = out
+        .events
+        .iter()
+        .map(|e| (e.delta().amount, e.flags.has(Flags::INEXACT)))
+        .collect();
+    assert_eq!(
+        seen,
+        [(1_000_000_000_000_000_000, false), (12_345_679, true)]
+    );
+    assert_eq!(out.counts.inexact, 1);
+}
+
+#[test]
+fn a_quote_is_known_by_its_stream_alone() {
+    let (mut b, mut out) = output();
+    let other =
+        r#"{"stream":"other","data":{"u":1,"s":"BTCUSDT","b":"1","B":"1","a":"2","A":"1"}}"#;
+    assert_eq!(decode(&mut b, &mut out, other), Ok(Frame::Ignored));
+    let quote = other.replace("other", "btcusdt@bookTicker");
+    assert_eq!(decode(&mut b, &mut out, &quote), Ok(Frame::Data));
+    assert_eq!((out.events.len(), out.counts.cursor), (1, 1));
+}
+
+#[test]
 fn a_broken_message_breaks_its_book_only() {
     let (mut b, mut out) = output();
     snapshot(&mut b, &mut out, 10);

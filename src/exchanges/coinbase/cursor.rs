@@ -76,7 +76,7 @@ fn book(mut c: Cursor, exchange_ns: i64, snapshot: bool, out: &mut Output) -> Op
             c.expect(br#","new_quantity":""#)?;
             let amount = c.decimal()?;
             c.expect(b"}")?;
-            out.level(side, price, amount).ok()?;
+            out.fitting_level(side, price, amount)?;
             if !c.accept(b",") {
                 break;
             }

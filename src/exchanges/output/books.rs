@@ -3,7 +3,7 @@
 use super::{BookRule, MAX_WAITING, Open, Output, SlotId, Sync, Want};
 use crate::exchanges::Reject;
 use crate::market::event::Flags;
-use crate::market::{BookDelta, Event, Kind, Number, Reason, Side, Status};
+use crate::market::{BookDelta, Event, Fit, Kind, Number, Reason, Side, Status};
 
 impl Output {
     /// The connection's own message counter: a hole means that something was lost for any of its
@@ -96,13 +96,44 @@ impl Output {
         let Some(open) = self.open else { return Ok(()) };
         let (p, p_exact) = self.scaled(open.slot, true, price)?;
         let (a, a_exact) = self.scaled(open.slot, false, amount)?;
+        let inexact = Flags::default().with_if(!(p_exact && a_exact), Flags::INEXACT);
+        self.push_level(open, side, (p, price), (a, amount), inexact);
+        Ok(())
+    }
+
+    /// As [`Output::level`], for a cursor that has not seen the end of its frame: `None` where the
+    /// scale would have to give way, for that could not be taken back.
+    #[inline]
+    pub fn fitting_level(&mut self, side: Side, price: Number, amount: Number) -> Option<()> {
+        let Some(open) = self.open else {
+            return Some(());
+        };
+        let s = &self.slots[open.slot as usize];
+        match (price.at(s.price_scale), amount.at(s.amount_scale)) {
+            (Fit::Exact(p), Fit::Exact(a)) if price.exact && amount.exact => {
+                self.push_level(open, side, (p, price), (a, amount), Flags::default());
+                Some(())
+            }
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn push_level(
+        &mut self,
+        open: Open,
+        side: Side,
+        (price, price_text): (i64, Number),
+        (amount, amount_text): (i64, Number),
+        inexact: Flags,
+    ) {
         let instrument = self.slots[open.slot as usize].instrument;
         let delta = BookDelta {
             side,
-            price: p,
-            amount: a,
-            price_digits: price.fraction,
-            amount_digits: amount.fraction,
+            price,
+            amount,
+            price_digits: price_text.fraction,
+            amount_digits: amount_text.fraction,
             checksum: 0,
         };
         let mut event = Event::from_delta(
@@ -115,9 +146,8 @@ impl Output {
         event.flags = event
             .flags
             .with_if(open.snapshot, Flags::SNAPSHOT)
-            .with_if(!(p_exact && a_exact), Flags::INEXACT);
+            .with(inexact);
         self.events.push(event);
-        Ok(())
     }
 
     /// The book message is complete; `checksum` is the exchange's, of the book after it.

@@ -3,7 +3,7 @@
 use super::{Output, SlotId};
 use crate::exchanges::Reject;
 use crate::market::decimal::{self, MAX_SCALE, Scale};
-use crate::market::{Event, Fit, Kind, Number, Status};
+use crate::market::{Event, Fit, Flags, Kind, Number, Status};
 
 impl Output {
     /// `number` as an integer at the slot's scale, widening or narrowing the scale where it must.
@@ -48,21 +48,19 @@ impl Output {
             Fit::Finer(needed) => needed.min(MAX_SCALE),
             Fit::TooLarge => {
                 // The largest coarser scale that leaves a decade of room.
-                (0..scale)
+                let coarser = (0..scale)
                     .rev()
                     .find(|&to| {
                         number
                             .rounded(to)
                             .is_some_and(|v| v.unsigned_abs() < i64::MAX as u64 / 10)
                     })
-                    .ok_or(Reject::Range)?
+                    .ok_or(Reject::Range)?;
+                self.set_finest(slot, is_price, coarser);
+                coarser
             }
         };
-        // Finer only with three decades of room above this value: a book holds larger ones too.
-        let room = number
-            .rounded(wanted)
-            .is_some_and(|v| v.unsigned_abs() < i64::MAX as u64 / 1000);
-        if wanted > scale && !room {
+        if wanted > scale && !self.may_widen(slot, is_price, wanted, number) {
             let v = number.rounded(scale).ok_or(Reject::Range)?;
             self.counts.inexact += 1;
             return Ok((v, false));
@@ -72,6 +70,54 @@ impl Output {
         let exact = number.exact && matches!(number.at(wanted), Fit::Exact(_));
         self.counts.inexact += u64::from(!exact);
         Ok((v, exact))
+    }
+
+    /// A value was too large for any finer scale than this one: it stays the finest, or a book that
+    /// holds both large and fine values would be re-scaled to and fro, and broken each time.
+    fn set_finest(&mut self, slot: SlotId, is_price: bool, scale: Scale) {
+        let s = &mut self.slots[slot as usize];
+        if is_price {
+            s.finest_price = scale;
+        } else {
+            s.finest_amount = scale;
+        }
+    }
+
+    /// Finer only with three decades of room above this value, for a book holds larger ones too,
+    /// and only where those that are not yet handed over fit.
+    fn may_widen(&mut self, slot: SlotId, is_price: bool, to: Scale, number: Number) -> bool {
+        let s = &self.slots[slot as usize];
+        let (from, finest) = if is_price {
+            (s.price_scale, s.finest_price)
+        } else {
+            (s.amount_scale, s.finest_amount)
+        };
+        let room = number
+            .rounded(to)
+            .is_some_and(|v| v.unsigned_abs() < i64::MAX as u64 / 1000);
+        if to > finest || !room {
+            return false;
+        }
+        let value = |event: &Event| {
+            let delta = event.delta();
+            if is_price { delta.price } else { delta.amount }
+        };
+        let written = self.events[self.first_open(slot)..]
+            .iter()
+            .filter(|e| e.kind == Kind::Book);
+        let mut pending = s.waiting.iter().chain(written).map(value);
+        let fits = pending.all(|v| decimal::rescale(v, from, to).is_some());
+        if !fits {
+            self.set_finest(slot, is_price, from);
+        }
+        fits
+    }
+
+    /// Where the events of the slot's message under way begin.
+    fn first_open(&self, slot: SlotId) -> usize {
+        self.open
+            .filter(|o| o.slot == slot)
+            .map_or(self.events.len(), |o| o.start)
     }
 
     /// The slot's integers are at another scale from here on; those not yet handed over follow.
@@ -84,27 +130,34 @@ impl Output {
             s.amount_scale = to
         }
         let (new_price, new_amount) = (s.price_scale, s.amount_scale);
-        let convert = |event: &mut Event| {
+        let mut rounded = 0;
+        let mut convert = |event: &mut Event| {
             let d = event.delta();
-            let price = decimal::rescale(d.price, old_price, new_price).map_or(0, |r| r.0);
-            let amount = decimal::rescale(d.amount, old_amount, new_amount).map_or(0, |r| r.0);
+            // None is too large: `may_widen` has looked.
+            let (price, p_exact) =
+                decimal::rescale(d.price, old_price, new_price).unwrap_or_default();
+            let (amount, a_exact) =
+                decimal::rescale(d.amount, old_amount, new_amount).unwrap_or_default();
             event.set_delta_values(price, amount);
+            if !(p_exact && a_exact) {
+                event.flags = event.flags.with(Flags::INEXACT);
+                rounded += 1;
+            }
         };
-        s.waiting.iter_mut().for_each(convert);
-        let from = self
-            .open
-            .filter(|o| o.slot == slot)
-            .map_or(self.events.len(), |o| o.start);
+        s.waiting.iter_mut().for_each(&mut convert);
+        let from = self.first_open(slot);
         self.events[from..]
             .iter_mut()
             .filter(|e| e.kind == Kind::Book)
             .for_each(convert);
+        self.counts.inexact += rounded;
+        let instrument = self.slots[slot as usize].instrument;
         let status = Status::Rescale {
             price: new_price,
             amount: new_amount,
         };
         self.rescaled = true;
         self.events
-            .push(Event::from_status(s.instrument, self.recv_ns, status));
+            .push(Event::from_status(instrument, self.recv_ns, status));
     }
 }
