@@ -193,6 +193,9 @@ pub struct EngineMetrics {
     pub ring: Histogram,
     pub decide: Histogram,
     pub tick_to_signal: Histogram,
+    /// The exchange's stamp to decided, of events that bear one: what is late on the way, in a
+    /// socket or in a ring shows here. The difference of both clocks is in it.
+    pub age: Histogram,
 }
 
 /// What one tick store counts: offered = stored + spooled + dropped + expired.

@@ -8,6 +8,7 @@
 use crate::clock::Clock;
 use crate::engine::{Engine, Outbox};
 use crate::market::book::Level;
+use crate::market::event::Flags;
 use crate::market::{Event, InstrumentId, Kind, Reason, Side, Tick};
 use crate::metrics::{BookGauge, Metrics, TickMetrics};
 use crate::ring::{Consumer, Producer};
@@ -129,6 +130,9 @@ fn count(metrics: &Metrics, event: &Event, change: BookChange, before_ns: i64, a
     m.ring
         .record(before_ns - event.recv_ns - i64::from(event.decode_ns));
     m.decide.record(after_ns - before_ns);
+    if event.exchange_ns != 0 && !event.flags.has(Flags::SNAPSHOT) {
+        m.age.record(after_ns - event.exchange_ns);
+    }
     m.last_event_ns.set(event.recv_ns as u64);
 }
 

@@ -92,6 +92,8 @@ pub struct Latencies {
     pub ring: Quantiles,
     pub decide: Quantiles,
     pub tick_to_signal: Quantiles,
+    /// The exchange's stamp to decided; the difference of both clocks is in it.
+    pub age: Quantiles,
     pub signal_to_sent: Quantiles,
 }
 
@@ -166,6 +168,7 @@ impl Summary {
                 ring: quantiles(&e.ring),
                 decide: quantiles(&e.decide),
                 tick_to_signal: quantiles(&e.tick_to_signal),
+                age: quantiles(&e.age),
                 signal_to_sent: quantiles(&metrics.journal.signal_to_sent),
             },
             decode_path: DecodePath {

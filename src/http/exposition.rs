@@ -353,6 +353,11 @@ fn latencies(out: &mut Out, m: &Metrics) -> fmt::Result {
             &e.tick_to_signal,
         ),
         (
+            "event_age",
+            "From the exchange's stamp to the engine's decision, both clocks' difference included",
+            &e.age,
+        ),
+        (
             "signal_to_sent",
             "From a signal to its first store",
             &m.journal.signal_to_sent,

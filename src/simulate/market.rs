@@ -16,9 +16,10 @@ pub const MESSAGES_PER_SECOND: f64 = 33.3;
 /// Book changes are sent together about this often.
 const DEPTH_EVERY_NS: u64 = 100_000_000;
 
-/// A book keeps at least so many levels a side, and rarely more than the second.
-pub const MIN_LEVELS: usize = 510;
-const MAX_LEVELS: usize = 800;
+/// A book keeps at least so many levels a side where nothing else is asked for; and rarely more
+/// than the second more.
+pub const LEVELS: usize = 510;
+const MORE_LEVELS: usize = 290;
 
 /// What those in the market do per second while it is calm.
 const CALM_ACTIONS: f64 = 26.0;
@@ -33,8 +34,8 @@ const MAX_HEAT: f64 = 12.0;
 const WIDE: f64 = 2.5;
 /// How often a change behind the touch comes with a second one.
 const MORE_DEEP: f64 = 0.6;
-/// Levels that are missing come at this distance from the touch, gaps, on average.
-const FAR: f64 = 400.0;
+/// Levels that are missing come at this distance from the touch, gaps for each level, on average.
+const FAR: f64 = 400.0 / LEVELS as f64;
 
 pub struct Market {
     index: usize,
@@ -43,6 +44,8 @@ pub struct Market {
     anchor: f64,
     /// Seconds of market time in one of wall time: trends last seconds for the onlooker.
     pace: f64,
+    /// Levels that each side keeps.
+    levels: usize,
     draw: Draw,
     pub book: Book,
     now: u64,
@@ -58,7 +61,7 @@ pub struct Market {
 }
 
 impl Market {
-    pub fn new(seed: u64, index: usize, symbol: &Symbol, pace: f64) -> Market {
+    pub fn new(seed: u64, index: usize, symbol: &Symbol, pace: f64, levels: usize) -> Market {
         let mut draw = Draw::new(seed, index as u64);
         let base = 1_000_000_000 + draw.below(1 << 32);
         let next_depth = DEPTH_EVERY_NS + draw.below(DEPTH_EVERY_NS);
@@ -68,6 +71,7 @@ impl Market {
             size: symbol.size,
             anchor: symbol.start as f64,
             pace,
+            levels,
             book: Book::new(base * 12),
             now: 0,
             next_action: 0,
@@ -88,7 +92,7 @@ impl Market {
 
     fn populate(&mut self, start: i64) {
         let (mut bid, mut ask) = (start, start + 1);
-        for depth in 0..650 {
+        for depth in 0..(self.levels + 140) as u32 {
             let lots = self.lots(f64::from(depth));
             self.book.lay(Side::Bid, bid, lots);
             let lots = self.lots(f64::from(depth));
@@ -299,25 +303,26 @@ impl Market {
             Side::Ask
         };
         let levels = self.book.len(side);
-        let reach = if self.draw.chance(0.12) { FAR } else { 12.0 };
+        let reach = if self.draw.chance(0.12) { self.far() } else { 12.0 };
         let distance = 1 + self.distance(self.gap * reach);
         let best = self.book.best(side).0;
         let depth = distance as f64 / self.gap;
         let lots = self.lots(depth);
-        let add = if levels < 600 { 0.45 } else { 0.26 };
+        let add = if levels < self.levels + 90 { 0.45 } else { 0.26 };
         let choice = self.draw.unit();
         let price = if side == Side::Bid {
             best - distance
         } else {
             best + distance
         };
-        let near = if levels > MAX_LEVELS {
+        let most = self.levels + MORE_LEVELS;
+        let near = if levels > most {
             Some(self.book.worst(side))
         } else {
             self.book.behind(side, price)
         };
         match near {
-            Some(near) if levels > MAX_LEVELS || choice > 0.74 => self.book.set(side, near, 0),
+            Some(near) if levels > most || choice > 0.74 => self.book.set(side, near, 0),
             Some(near) if choice > add => self.book.set(side, near, lots),
             _ if price > 0 => self.book.set(side, price, lots),
             _ => {}
@@ -327,10 +332,10 @@ impl Market {
     /// New levels where trades ate into the book.
     fn keep_deep(&mut self) {
         for side in [Side::Bid, Side::Ask] {
-            while self.book.len(side) < MIN_LEVELS {
+            while self.book.len(side) < self.levels {
                 // Somewhere behind the touch, not beyond the worst: the far end stays where it is,
                 // however long the market runs.
-                let distance = self.distance(self.gap * FAR);
+                let distance = self.distance(self.gap * self.far());
                 let depth = distance as f64 / self.gap;
                 let lots = self.lots(depth);
                 let best = self.book.best(side).0;
@@ -343,6 +348,11 @@ impl Market {
                 }
             }
         }
+    }
+
+    /// How far from the touch levels that are missing come, gaps, on average.
+    fn far(&self) -> f64 {
+        FAR * self.levels as f64
     }
 
     /// A number of ticks, at least 1.
@@ -447,7 +457,7 @@ mod tests {
 
     fn run(seed: u64, symbol: usize, steps: usize, check: bool) -> (Market, Follower) {
         let list = symbols(symbol + 1);
-        let mut market = Market::new(seed, symbol, &list[symbol], 15.0);
+        let mut market = Market::new(seed, symbol, &list[symbol], 15.0, LEVELS);
         let mut follower = Follower::default();
         follower.bids.extend(market.book.bids());
         follower.asks.extend(market.book.asks());
@@ -553,7 +563,7 @@ mod tests {
         for (seed, symbol) in [(1, 0), (1, 1), (1, 2), (1, 3), (7, 2)] {
             let list = symbols(symbol + 1);
             let (start, gap) = (list[symbol].start as f64, list[symbol].gap);
-            let mut market = Market::new(seed, symbol, &list[symbol], 60.0);
+            let mut market = Market::new(seed, symbol, &list[symbol], 60.0, LEVELS);
             let mut sink = Follower::default();
             let mut spreads = Vec::new();
             for step in 0..400_000 {

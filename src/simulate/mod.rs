@@ -12,6 +12,7 @@ mod faults;
 mod market;
 mod playback;
 mod recorded;
+mod schedule;
 mod server;
 mod subscriptions;
 mod symbols;
@@ -21,6 +22,7 @@ mod world;
 
 pub use clients::Sent;
 pub use faults::Faults;
+pub use schedule::Burst;
 
 use anyhow::{Context as _, bail};
 use std::io::Write as _;
@@ -64,6 +66,9 @@ pub struct Options {
     pub capture: Option<PathBuf>,
     pub speed: Speed,
     pub faults: Faults,
+    /// Levels that a book keeps on each side, at least.
+    pub levels: usize,
+    pub burst: Option<Burst>,
 }
 
 impl Default for Options {
@@ -78,6 +83,8 @@ impl Default for Options {
             capture: None,
             speed: Speed::Times(1.0),
             faults: Faults::default(),
+            levels: market::LEVELS,
+            burst: None,
         }
     }
 }
@@ -120,6 +127,13 @@ pub struct Args {
     /// A capture knows disconnect and stall_ms only.
     #[arg(long, default_value = "", hide_default_value = true)]
     pub faults: Faults,
+    /// Levels that a book of the synthetic market keeps on each side, at least.
+    #[arg(long, default_value_t = market::LEVELS)]
+    pub levels: usize,
+    /// Bursts of the synthetic market, as 10x1s/60s: in the last second of each minute everything
+    /// comes ten times as fast, whether it is read or not.
+    #[arg(long, conflicts_with = "capture")]
+    pub burst: Option<Burst>,
 }
 
 impl From<Args> for Options {
@@ -134,6 +148,8 @@ impl From<Args> for Options {
             capture: args.capture,
             speed: args.speed,
             faults: args.faults,
+            levels: args.levels,
+            burst: args.burst,
         }
     }
 }
@@ -210,6 +226,9 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
             "--rate {}: from 1 to 10000000 messages per second",
             options.rate
         );
+    }
+    if !(10..=2_000).contains(&options.levels) {
+        bail!("--levels {}: from 10 to 2000", options.levels);
     }
     let until = options.run_for.and_then(|d| Instant::now().checked_add(d));
     let (stop, stopped) = watch::channel(false);

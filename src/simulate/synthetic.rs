@@ -11,6 +11,7 @@ use super::subscriptions::Subscriptions;
 use super::symbols::listing;
 use super::truth::{Truth, levels};
 use super::world::World;
+use super::schedule::{Burst, Schedule};
 use super::{Options, Speed};
 use crate::clock;
 use serde_json::json;
@@ -30,6 +31,23 @@ pub fn allowed(path: &str) -> bool {
     path == "/ws" || path == "/stream" || path.starts_with("/ws/")
 }
 
+/// When market time was zero.
+struct Origin {
+    at: Instant,
+    wall_ns: i64,
+}
+
+impl Origin {
+    /// So that `passed` of wall time has passed by now.
+    fn now(passed: Duration) -> Origin {
+        let at = Instant::now();
+        Origin {
+            at: at.checked_sub(passed).unwrap_or(at),
+            wall_ns: clock::now_ns() - passed.as_nanos() as i64,
+        }
+    }
+}
+
 struct Client {
     id: u64,
     queue: mpsc::Sender<Item>,
@@ -47,15 +65,21 @@ pub struct Synthetic {
     patience: Duration,
     /// Trades that connections may still have to send, oldest first.
     outstanding: VecDeque<Arc<Vec<Traded>>>,
-    /// When market time was zero; none before the first subscription.
-    origin: Option<Instant>,
+    /// When market time was zero, by both clocks; none before the first subscription.
+    origin: Option<Origin>,
+    burst: Option<Burst>,
     stalled_until: Option<Instant>,
     sent: Sent,
 }
 
 impl Synthetic {
     pub fn new(options: &Options, inbox: Inbox) -> anyhow::Result<Synthetic> {
-        let world = World::new(options.seed, options.symbols, options.rate);
+        let world = World::new(
+            options.seed,
+            options.symbols,
+            options.rate,
+            options.levels,
+        );
         let renderer = Renderer::new(&world.symbols, Chaos::new(&options.faults, options.seed));
         let truth = options.truth.as_deref().map(Truth::create).transpose()?;
         Ok(Synthetic {
@@ -68,6 +92,7 @@ impl Synthetic {
             patience: PATIENCE,
             outstanding: VecDeque::new(),
             origin: None,
+            burst: options.burst,
             stalled_until: None,
             sent: Sent::default(),
         })
@@ -143,7 +168,7 @@ impl Synthetic {
         }
         let heard = self.clients.iter().any(|c| !c.subscriptions.is_empty());
         if heard && self.origin.is_none() {
-            self.origin = Some(Instant::now());
+            self.origin = Some(Origin::now(Duration::ZERO));
         }
     }
 
@@ -171,29 +196,38 @@ impl Synthetic {
         if self.stalled_until.is_some_and(|until| now < until) {
             return Ok(());
         }
-        let due = self.due(now);
+        let (due, schedule) = self.due(now);
         self.renderer.now_ms = clock::now_ns() / 1_000_000;
         for _ in 0..MAX_STEPS {
-            if self.world.next_at() > due {
+            let at = self.world.next_at();
+            if at > due {
                 break;
+            }
+            if let (Some(schedule), Some(origin)) = (&schedule, &self.origin) {
+                // What is late says so: it bears the time at which it should have been sent.
+                let due_ns = origin.wall_ns + schedule.wall(at).as_nanos() as i64;
+                self.renderer.now_ms = due_ns / 1_000_000;
             }
             self.world.step(&mut self.renderer);
         }
         self.dispatch().await
     }
 
-    /// Market time that should have passed; a debt too large is forgiven.
-    fn due(&mut self, now: Instant) -> u64 {
-        let (Speed::Times(times), Some(origin)) = (self.speed, self.origin) else {
-            return u64::MAX;
+    /// Market time that should have passed, and how it passes; a debt too large is forgiven.
+    fn due(&mut self, now: Instant) -> (u64, Option<Schedule>) {
+        let (Speed::Times(times), Some(origin)) = (self.speed, &self.origin) else {
+            return (u64::MAX, None);
         };
-        let scale = 1e9 * self.world.pace() * times;
-        let passed = now.saturating_duration_since(origin);
-        let at = Duration::from_secs_f64(self.world.next_at() as f64 / scale);
-        if passed > at + MAX_DEBT {
-            self.origin = now.checked_sub(at + MAX_DEBT);
+        let schedule = Schedule {
+            scale: 1e9 * self.world.pace() * times,
+            burst: self.burst,
+        };
+        let passed = now.saturating_duration_since(origin.at);
+        let most = schedule.wall(self.world.next_at()) + MAX_DEBT;
+        if passed > most {
+            self.origin = Some(Origin::now(most));
         }
-        (passed.min(at + MAX_DEBT).as_secs_f64() * scale) as u64
+        (schedule.market(passed.min(most)), Some(schedule))
     }
 
     /// Hands what was rendered to those who want it.

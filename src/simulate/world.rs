@@ -18,13 +18,13 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, count: usize, rate: u32) -> World {
+    pub fn new(seed: u64, count: usize, rate: u32, levels: usize) -> World {
         let symbols = symbols(count);
         let pace = f64::from(rate) / (MESSAGES_PER_SECOND * count as f64);
         let markets: Vec<Market> = symbols
             .iter()
             .enumerate()
-            .map(|(index, symbol)| Market::new(seed, index, symbol, pace))
+            .map(|(index, symbol)| Market::new(seed, index, symbol, pace, levels))
             .collect();
         let queue = markets
             .iter()

@@ -23,6 +23,7 @@ mod influx;
 mod influx2;
 mod ingest;
 mod kill;
+mod load;
 mod mutation;
 mod pipeline;
 mod postgres;
