@@ -6,10 +6,11 @@
 //! Called by the [`Recorder`]'s thread, and by replay, export, inspect and the simulator.
 
 mod frames;
+pub mod mark;
 mod recorder;
 
 pub use frames::{Batch, Batches, Item};
-pub use recorder::{RECORDER, RECORDING, Recorder};
+pub use recorder::Recorder;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

@@ -5,7 +5,7 @@
 //! disconnect), and those are taken as they stand; in other captures a book that the engine finds
 //! wrong is broken at once.
 
-use crate::capture::{Dir, Line, RECORDER, RECORDING};
+use crate::capture::{Dir, Line, mark};
 use crate::engine::{Collect, Engine, Outbox, Plan};
 use crate::exchanges::{self, Channels, Exchange, Frame, Reject, Rest};
 use crate::feed::Feed;
@@ -16,13 +16,6 @@ use crate::state::BookChange;
 use anyhow::{Context, bail};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// The mark of an instrument that the recording run took out of its exchange's list.
-pub const LISTED: &str = "listed";
-/// The mark of a book that the recording run fetched again, because its engine found it wrong.
-pub const RESYNC: &str = "resync";
-/// Why a connection ended that we closed ourselves: its books are not stale for it.
-pub const STOPPED: &str = "stopped";
 
 /// What a recorded line turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,8 +106,8 @@ impl<O: Outbox> Playback<O> {
             let payload = line.payload()?;
             return Ok(Outcome::Frame(self.frame(route, line.t, n, &payload, see)));
         }
-        if line.conn == RECORDER {
-            self.recorded |= line.mark.as_deref() == Some(RECORDING);
+        if line.conn == mark::RECORDER {
+            self.recorded |= line.mark.as_deref() == Some(mark::RECORDING);
             return Ok(Outcome::None);
         }
         let route = self.route(&line.conn, line.url.as_deref())?;
@@ -195,7 +188,7 @@ impl<O: Outbox> Playback<O> {
                     Rest::Other => {}
                 }
             }
-            Dir::Disconnect if line.why.as_deref() != Some(STOPPED) => {
+            Dir::Disconnect if line.why.as_deref() != Some(mark::STOPPED) => {
                 feed.disconnected(route.connection, line.t, metrics);
             }
             Dir::Mark => venue.mark(line, metrics),
@@ -273,14 +266,14 @@ impl Venue {
     fn mark(&mut self, line: &Line, metrics: &IngestMetrics) {
         let native = line.symbol.as_deref().unwrap_or_default();
         match line.mark.as_deref() {
-            Some(LISTED) => {
+            Some(mark::LISTED) => {
                 if let Some(instrument) = self.listed.remove(native) {
                     self.feed.out.recv_ns = line.t;
                     self.feed.out.add(instrument);
                     metrics.events_decoded.add(1);
                 }
             }
-            Some(RESYNC) => {
+            Some(mark::RESYNC) => {
                 let slots = self.feed.out.slots();
                 let slot = slots.iter().find(|s| s.native == native);
                 let reason = line.why.as_deref().and_then(Reason::from_name);

@@ -253,7 +253,7 @@ impl Player {
         let begun = Instant::now();
         self.playback.out.begun = begun;
         self.frames += 1;
-        if self.frames % SAMPLE != 0 {
+        if !self.frames.is_multiple_of(SAMPLE) {
             // A rejected frame is counted by its feed.
             let _ = self.playback.frame(route, t, n, bytes, |_, _, _, _| ());
             return;

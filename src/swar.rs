@@ -49,7 +49,7 @@ pub fn digits(word: u64) -> usize {
 pub fn value(word: u64, n: usize) -> u64 {
     debug_assert!(n <= digits(word));
     // In front of them come zeros; what follows them falls out. Two shifts, since n may be 0.
-    let v = word.wrapping_sub(ONES * 0x30) << 8 * (7 - n.min(7)) as u32;
+    let v = word.wrapping_sub(ONES * 0x30) << (8 * (7 - n.min(7)));
     let v = if n == 8 { v } else { v << 8 };
     const PAIRS: u64 = 0x0000_00ff_0000_00ff;
     let v = v.wrapping_mul(10).wrapping_add(v >> 8);

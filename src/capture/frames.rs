@@ -295,8 +295,11 @@ mod tests {
     use super::*;
     use crate::capture::Writer;
 
+    /// Connection, time, ordinal, bytes.
+    type Frame = (String, i64, i64, Vec<u8>);
+
     /// What the batches of a file hold, as lines.
-    fn batched(path: &Path) -> (Vec<(String, i64, i64, Vec<u8>)>, Vec<Line>, Vec<usize>) {
+    fn batched(path: &Path) -> (Vec<Frame>, Vec<Line>, Vec<usize>) {
         let mut batches = Batches::open(&[path.to_owned()]).expect("opens");
         let (mut batch, mut names) = (Batch::default(), Vec::new());
         let (mut frames, mut lines, mut faults) = (Vec::new(), Vec::new(), Vec::new());

@@ -5,6 +5,7 @@
 //! the queue fills, and then [`Recorder::record`] waits: sockets are read later, nothing is
 //! skipped. A recording that cannot go on (a full disk) ends with a word; the daemon goes on.
 
+use super::mark::{RECORDER, RECORDING};
 use super::{Dir, Line, Writer};
 use crate::clock;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -16,11 +17,6 @@ use std::time::Duration;
 const QUEUE: usize = 16_384;
 /// How often what was written is handed to the operating system while no line comes.
 const TICK: Duration = Duration::from_millis(500);
-/// The connection's name of lines that tell of the recording itself.
-pub const RECORDER: &str = "tickforge";
-/// The first line's mark: every decision of the ingest thread is in this recording, so a replay
-/// takes none of its own.
-pub const RECORDING: &str = "recording";
 
 pub struct Recorder {
     lines: Option<Sender<Line>>,

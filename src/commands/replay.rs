@@ -165,7 +165,7 @@ mod tests {
             (&["ema_cross"], &["fast"], "write key=value"),
             (&[], &["ema_cros.fast=3"], "did you mean"),
         ] {
-            let error = chosen("", only, set).err().expect("refused");
+            let error = chosen("", only, set).expect_err("refused");
             assert!(error.contains(part), "{error}");
         }
     }

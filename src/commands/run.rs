@@ -74,8 +74,8 @@ async fn run_daemon(config: Config, args: &Args, common: &Common) -> anyhow::Res
     }
 }
 
-/// Waits for a signal, the deadline, or a thread's death: for what drains at once and has nothing to
-/// reload.
+/// Waits for a signal, the deadline, or a thread's death: for what drains at once and has nothing
+/// to reload.
 pub async fn wait(
     crippled: impl Fn() -> bool,
     deadline: Option<Instant>,

@@ -326,13 +326,16 @@ fn fast_levels(c: &mut Cursor, side: Side, out: &mut Output) -> Option<()> {
     if c.accept(b"]") {
         return Some(());
     }
+    let mut pen = out.pen();
     loop {
         c.expect(b"[\"")?;
         let price = c.decimal()?;
         c.expect(b",\"")?;
         let amount = c.decimal()?;
         c.expect(b"]")?;
-        out.fitting_level(side, price, amount)?;
+        if let Some(pen) = &mut pen {
+            pen.level(side, price, amount)?;
+        }
         if c.accept(b"]") {
             return Some(());
         }

@@ -13,9 +13,10 @@ use super::day::DayStats;
 use super::instrument::InstrumentId;
 
 /// Which side of the book, or who was the aggressor of a trade (always the **taker**).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Side {
     /// Bids; a taker who bought.
+    #[default]
     Buy,
     /// Asks; a taker who sold.
     Sell,
@@ -88,7 +89,7 @@ pub struct Quote {
 }
 
 /// One level of a book: the new absolute amount at a price; 0 removes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BookDelta {
     pub side: Side,
     pub price: i64,
@@ -258,20 +259,30 @@ impl Event {
         update_id: u64,
         delta: BookDelta,
     ) -> Event {
-        let text = u64::from(delta.checksum)
-            | u64::from(delta.price_digits) << 32
-            | u64::from(delta.amount_digits) << 40;
-        let payload = [delta.price as u64, delta.amount as u64, text, 0];
-        let mut event = Event::new(
+        let nothing = [0; 4];
+        Event::new(
             Kind::Book,
             instrument,
             exchange_ns,
             recv_ns,
             update_id,
-            payload,
-        );
-        event.flags = Flags(0).with_if(delta.side == Side::Sell, Flags::SELL);
-        event
+            nothing,
+        )
+        .with_delta(delta)
+    }
+
+    /// This book event with another change in it.
+    #[inline(always)]
+    pub fn with_delta(&self, delta: BookDelta) -> Event {
+        let text = u64::from(delta.checksum)
+            | u64::from(delta.price_digits) << 32
+            | u64::from(delta.amount_digits) << 40;
+        let others = Flags(self.flags.0 & !Flags::SELL.0);
+        Event {
+            flags: others.with_if(delta.side == Side::Sell, Flags::SELL),
+            payload: [delta.price as u64, delta.amount as u64, text, 0],
+            ..*self
+        }
     }
 
     pub fn from_status(instrument: InstrumentId, recv_ns: i64, status: Status) -> Event {

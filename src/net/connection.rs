@@ -3,9 +3,8 @@
 use super::stream::{self, Socket};
 use super::venue::Venue;
 use super::{Backoff, Stop, stopped};
-use crate::capture::{Dir, Line};
+use crate::capture::{Dir, Line, mark};
 use crate::exchanges::{Frame, Limits, Plan, Request};
-use crate::playback;
 use anyhow::{Context, anyhow, bail};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use std::collections::{HashMap, VecDeque};
@@ -88,7 +87,7 @@ impl Connection {
                 Ok(End::Stopped) => {
                     let now_ns = self.venue.hub.clock.now_ns();
                     self.record(now_ns, Dir::Disconnect, |line| {
-                        line.with_mark("disconnect", "", playback::STOPPED)
+                        line.with_mark("disconnect", "", mark::STOPPED)
                     });
                     return;
                 }

@@ -2,13 +2,12 @@
 
 use super::connection::Connection;
 use super::{Backoff, Hub, Stop, matches, stopped};
-use crate::capture::{Dir, Line};
+use crate::capture::{Dir, Line, mark};
 use crate::config::{ExchangeConfig, IngestMode};
 use crate::exchanges::output::{SlotId, Want};
 use crate::exchanges::{Channels, Exchange, Request};
 use crate::feed::Feed;
 use crate::market::{Instrument, InstrumentId, Reason};
-use crate::playback;
 use crate::metrics::VenueMetrics;
 use anyhow::{Context, anyhow, bail};
 use std::cell::{Cell, RefCell};
@@ -194,7 +193,7 @@ impl Venue {
             for slot in feed.out.slots() {
                 let line = || Line::new(now_ns, self.name, Dir::Mark);
                 self.hub
-                    .record(|| line().with_mark(playback::LISTED, &slot.native, "configured"));
+                    .record(|| line().with_mark(mark::LISTED, &slot.native, "configured"));
             }
             info!(exchange = self.name, instruments = n, "listed");
             std::mem::take(&mut feed.out.events)
@@ -275,7 +274,7 @@ impl Venue {
         self.hub.record(|| {
             let native = &self.hub.registry.get(instrument).native;
             Line::new(now_ns, self.name, Dir::Mark).with_mark(
-                playback::RESYNC,
+                mark::RESYNC,
                 native,
                 reason.name(),
             )

@@ -269,7 +269,8 @@ fn the_rule_of_hot_files_sees_what_it_should() {
 }
 
 /// Who may use whom. What is not named here (the application, commands, `main`) may use all.
-const USES: [(&str, &[&str]); 24] = [
+const USES: [(&str, &[&str]); 25] = [
+    ("swar", &[]),
     ("clock", &[]),
     ("metrics", &[]),
     ("ring", &["metrics"]),
@@ -279,8 +280,8 @@ const USES: [(&str, &[&str]); 24] = [
     ("service", &["clock", "metrics", "watchdog"]),
     ("market", &[]),
     ("indicators", &["market"]),
-    ("exchanges", &["clock", "market"]),
-    ("capture", &["clock", "market"]),
+    ("exchanges", &["clock", "market", "swar"]),
+    ("capture", &["clock", "market", "swar"]),
     ("signal", &["clock", "market"]),
     // A strategy sees the market's state, which holds instances of strategies.
     ("state", &["indicators", "market", "signal", "strategy"]),
@@ -340,6 +341,7 @@ const USES: [(&str, &[&str]); 24] = [
             "feed",
             "market",
             "metrics",
+            "signal",
             "state",
         ],
     ),

@@ -60,6 +60,7 @@ fn book(mut c: Cursor, exchange_ns: i64, snapshot: bool, out: &mut Output) -> Op
     if !out.book(slot, exchange_ns, 0, 0, snapshot) {
         return None;
     }
+    let mut pen = out.pen()?;
     if !c.accept(b"]") {
         loop {
             c.expect(br#"{"side":""#)?;
@@ -76,7 +77,7 @@ fn book(mut c: Cursor, exchange_ns: i64, snapshot: bool, out: &mut Output) -> Op
             c.expect(br#","new_quantity":""#)?;
             let amount = c.decimal()?;
             c.expect(b"}")?;
-            out.fitting_level(side, price, amount)?;
+            pen.level(side, price, amount)?;
             if !c.accept(b",") {
                 break;
             }

@@ -2,6 +2,7 @@
 
 use super::{BookRule, MAX_WAITING, Open, Output, SlotId, Sync, Want};
 use crate::exchanges::Reject;
+use crate::market::decimal::Scale;
 use crate::market::event::Flags;
 use crate::market::{BookDelta, Event, Fit, Kind, Number, Reason, Side, Status};
 
@@ -96,44 +97,13 @@ impl Output {
         let Some(open) = self.open else { return Ok(()) };
         let (p, p_exact) = self.scaled(open.slot, true, price)?;
         let (a, a_exact) = self.scaled(open.slot, false, amount)?;
-        let inexact = Flags::default().with_if(!(p_exact && a_exact), Flags::INEXACT);
-        self.push_level(open, side, (p, price), (a, amount), inexact);
-        Ok(())
-    }
-
-    /// As [`Output::level`], for a cursor that has not seen the end of its frame: `None` where the
-    /// scale would have to give way, for that could not be taken back.
-    #[inline]
-    pub fn fitting_level(&mut self, side: Side, price: Number, amount: Number) -> Option<()> {
-        let Some(open) = self.open else {
-            return Some(());
-        };
-        let s = &self.slots[open.slot as usize];
-        match (price.at(s.price_scale), amount.at(s.amount_scale)) {
-            (Fit::Exact(p), Fit::Exact(a)) if price.exact && amount.exact => {
-                self.push_level(open, side, (p, price), (a, amount), Flags::default());
-                Some(())
-            }
-            _ => None,
-        }
-    }
-
-    #[inline(always)]
-    fn push_level(
-        &mut self,
-        open: Open,
-        side: Side,
-        (price, price_text): (i64, Number),
-        (amount, amount_text): (i64, Number),
-        inexact: Flags,
-    ) {
         let instrument = self.slots[open.slot as usize].instrument;
         let delta = BookDelta {
             side,
-            price,
-            amount,
-            price_digits: price_text.fraction,
-            amount_digits: amount_text.fraction,
+            price: p,
+            amount: a,
+            price_digits: price.fraction,
+            amount_digits: amount.fraction,
             checksum: 0,
         };
         let mut event = Event::from_delta(
@@ -146,8 +116,26 @@ impl Output {
         event.flags = event
             .flags
             .with_if(open.snapshot, Flags::SNAPSHOT)
-            .with(inexact);
+            .with_if(!(p_exact && a_exact), Flags::INEXACT);
         self.events.push(event);
+        Ok(())
+    }
+
+    /// For a cursor: writes the levels of the message under way, if they are needed.
+    #[inline(always)]
+    pub fn pen(&mut self) -> Option<Pen<'_>> {
+        let open = self.open?;
+        let s = &self.slots[open.slot as usize];
+        let nothing = BookDelta::default();
+        let (exchange_ns, id) = (open.exchange_ns, open.last_id);
+        let mut event = Event::from_delta(s.instrument, exchange_ns, self.recv_ns, id, nothing);
+        event.flags = Flags::default().with_if(open.snapshot, Flags::SNAPSHOT);
+        Some(Pen {
+            event,
+            price_scale: s.price_scale,
+            amount_scale: s.amount_scale,
+            events: &mut self.events,
+        })
     }
 
     /// The book message is complete; `checksum` is the exchange's, of the book after it.
@@ -328,5 +316,40 @@ impl Output {
                 .push(Event::from_status(slot.instrument, self.recv_ns, status));
             self.counts.gaps += 1;
         }
+    }
+}
+
+/// Writes levels for a cursor that has not seen the end of its frame. What they have in common was
+/// looked up once.
+pub struct Pen<'a> {
+    events: &'a mut Vec<Event>,
+    event: Event,
+    price_scale: Scale,
+    amount_scale: Scale,
+}
+
+impl Pen<'_> {
+    /// As [`Output::level`], but `None` where the scale would have to give way: that could not be
+    /// taken back.
+    #[inline(always)]
+    pub fn level(&mut self, side: Side, price: Number, amount: Number) -> Option<()> {
+        let Fit::Exact(p) = price.at(self.price_scale) else {
+            return None;
+        };
+        let Fit::Exact(a) = amount.at(self.amount_scale) else {
+            return None;
+        };
+        if !(price.exact && amount.exact) {
+            return None;
+        }
+        self.events.push(self.event.with_delta(BookDelta {
+            side,
+            price: p,
+            amount: a,
+            price_digits: price.fraction,
+            amount_digits: amount.fraction,
+            checksum: 0,
+        }));
+        Some(())
     }
 }
