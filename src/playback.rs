@@ -97,7 +97,7 @@ impl Playback {
         mut see: impl FnMut(&Event, BookChange, &Engine, i64),
     ) -> anyhow::Result<Outcome> {
         if line.dir == Dir::Recv {
-            self.n = line.n.map_or(self.n + 1, |n| n as i64);
+            self.n = line.n.map_or(self.n.saturating_add(1), |n| n as i64);
         }
         let (venue, connection) = self.connection(line)?;
         let outcome = self.feed_line(line, venue, connection)?;
