@@ -127,7 +127,7 @@ impl<O: Outbox> Playback<O> {
         frame: &[u8],
         mut see: impl FnMut(&Event, BookChange, &Engine, i64),
     ) -> Result<Frame, Reject> {
-        self.n = if n < 0 { self.n + 1 } else { n };
+        self.n = if n < 0 { self.n.saturating_add(1) } else { n };
         let feed = &mut self.venues[route.venue].feed;
         let result = feed.frame(route.connection, recv_ns, frame, &self.metrics.ingest);
         self.hand_over(route.venue, &mut see);

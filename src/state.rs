@@ -152,7 +152,9 @@ impl MarketState {
             return None;
         }
         self.trades_through += 1;
-        if self.trades_through < TRADES_THROUGH || self.now_ns - self.book_ns < STILL_BOOK_NS {
+        if self.trades_through < TRADES_THROUGH
+            || self.now_ns.saturating_sub(self.book_ns) < STILL_BOOK_NS
+        {
             return None;
         }
         self.broken(Reason::Stale);

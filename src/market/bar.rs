@@ -62,11 +62,13 @@ impl BarBuilder {
     pub fn trade(&mut self, time_ns: i64, price: i64, amount: i64, taker_bought: bool) {
         let bar = &mut self.bar;
         if bar.trades == 0 {
-            let start = (time_ns - time_ns.rem_euclid(self.interval_ns)).max(bar.start_ns);
+            let start = time_ns
+                .saturating_sub(time_ns.rem_euclid(self.interval_ns))
+                .max(bar.start_ns);
             let late = u32::from(time_ns < bar.start_ns);
             *bar = Bar {
                 start_ns: start,
-                end_ns: start + self.interval_ns,
+                end_ns: start.saturating_add(self.interval_ns),
                 open: price,
                 high: price,
                 low: price,

@@ -73,7 +73,9 @@ impl Output {
                     self.counts.outdated += 1;
                     return false;
                 }
-                Sync::Live { last } if first_id > last + 1 => (wait, gap) = (true, true),
+                Sync::Live { last } if first_id > last.saturating_add(1) => {
+                    (wait, gap) = (true, true)
+                }
                 Sync::Live { .. } => {}
             }
         }
@@ -232,7 +234,7 @@ impl Output {
         }
         if s.waiting
             .front()
-            .is_some_and(|e| last_update_id + 1 < e.first_update_id())
+            .is_some_and(|e| last_update_id.saturating_add(1) < e.first_update_id())
         {
             self.wants.push(Want::Resync {
                 slot,
@@ -254,7 +256,7 @@ impl Output {
         let mut skip = false;
         for mut event in waiting.drain(..) {
             if event.flags.has(Flags::FIRST) {
-                gap |= event.first_update_id() > last + 1;
+                gap |= event.first_update_id() > last.saturating_add(1);
                 skip = gap || event.update_id <= last;
             }
             if skip {

@@ -479,7 +479,7 @@ fn decoder(name: &str, mut instruments: Vec<Instrument>, own: &str) {
 
 pub const BINANCE_LIST: &str = r#"{"symbols":[{"symbol":"BTCUSDT","status":"TRADING","baseAsset":"BTC","quoteAsset":"USDT","filters":[{"filterType":"PRICE_FILTER","tickSize":"0.01000000"},{"filterType":"LOT_SIZE","minQty":"0.00001","stepSize":"0.00001"}]},{"symbol":"ETHUSDT","status":"TRADING","baseAsset":"ETH","quoteAsset":"USDT","filters":[]}]}"#;
 
-const BINANCE: &str = r#"@snapshot BTCUSDT {"lastUpdateId":10,"bids":[["91234.00","1.0"],["91233.50","0.00000001"]],"asks":[["91240.00","2.0"]]}
+pub const BINANCE: &str = r#"@snapshot BTCUSDT {"lastUpdateId":10,"bids":[["91234.00","1.0"],["91233.50","0.00000001"]],"asks":[["91240.00","2.0"]]}
 {"e":"depthUpdate","E":1795339200200,"s":"BTCUSDT","U":11,"u":12,"b":[["91234.55000000","1.20000000"]],"a":[["91240.00000000","0.00000000"],["91250.1","3"]]}
 {"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":1795339200300,"s":"BTCUSDT","U":13,"u":13,"b":[],"a":[["91241.00","7.25"]]}}
 {"stream":"btcusdt@trade","data":{"e":"trade","E":1795339200123,"s":"BTCUSDT","t":5012345678,"p":"91234.56000000","q":"0.01250000","T":1795339200121,"m":true,"M":true}}

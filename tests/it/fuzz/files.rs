@@ -189,11 +189,38 @@ fn unpack(input: &[u8]) -> (Vec<u8>, Option<bool>) {
     }
 }
 
+/// A conversation of Binance as a capture, for its REST answers and times as numbers.
+fn binance_capture() -> Vec<u8> {
+    let url = |path: &str| format!("https://api.binance.com/api/v3/{path}");
+    let head = |n: usize, dir| Line::new(n as i64, "binance-1", dir);
+    let listing = head(0, Dir::Http).with_url(url("exchangeInfo"));
+    let mut lines = vec![listing.with_text(super::decoders::BINANCE_LIST)];
+    for (n, frame) in super::decoders::BINANCE.lines().enumerate() {
+        lines.push(
+            match frame
+                .strip_prefix("@snapshot ")
+                .and_then(|s| s.split_once(' '))
+            {
+                Some((native, body)) => {
+                    let depth = url(&format!("depth?symbol={native}&limit=1000"));
+                    head(n, Dir::Http).with_url(depth).with_text(body)
+                }
+                None => head(n, Dir::Recv).with_text(frame),
+            },
+        );
+    }
+    let text = lines
+        .iter()
+        .map(|line| serde_json::to_string(line).unwrap() + "\n");
+    text.collect::<String>().into_bytes()
+}
+
 /// Whatever lines a capture has, all of the live code behind it takes them.
 #[test]
 fn playback() {
     let strategies = app::plans(&Config::parse("", "fuzz").unwrap()).unwrap();
-    fuzz("playback", captures(), |input| {
+    let seeds = [captures(), vec![binance_capture()]].concat();
+    fuzz("playback", seeds, |input| {
         let mut playback = Playback::new(None, strategies.clone()).unwrap();
         let mut did = Vec::new();
         for (_, line) in expected(input).0 {
