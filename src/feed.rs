@@ -144,17 +144,18 @@ impl Feed {
     /// Moves what was counted while decoding into the metrics.
     #[inline]
     fn settle(&mut self, metrics: &IngestMetrics) {
-        let c = std::mem::take(&mut self.out.counts);
+        metrics
+            .decode_cursor
+            .add(std::mem::take(&mut self.out.cursor));
+        metrics
+            .decode_simd_json
+            .add(std::mem::take(&mut self.out.simd_json));
         let put_out = self.out.events.len() as u64;
-        let duplicate = c.duplicates + c.outdated;
-        metrics.events_decoded.add(put_out + duplicate);
-        metrics.decode_cursor.add(c.cursor);
-        metrics.decode_simd_json.add(c.simd_json);
-        if c != (Counts {
-            cursor: c.cursor,
-            simd_json: c.simd_json,
-            ..Counts::default()
-        }) {
+        metrics.events_decoded.add(put_out);
+        if self.out.counts != Counts::default() {
+            let c = std::mem::take(&mut self.out.counts);
+            let duplicate = c.duplicates + c.outdated;
+            metrics.events_decoded.add(duplicate);
             metrics.events_duplicate.add(duplicate);
             metrics.gaps.add(c.gaps);
             metrics.inexact.add(c.inexact);

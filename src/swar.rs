@@ -28,13 +28,6 @@ pub fn first(marks: u64) -> usize {
     (marks.trailing_zeros() / 8) as usize
 }
 
-/// Whether all eight bytes are decimal digits.
-#[inline(always)]
-pub fn are_digits(word: u64) -> bool {
-    let high = |w: u64| w & (ONES * 0xf0);
-    high(word) | high(word.wrapping_add(ONES * 6)) >> 4 == ONES * 0x33
-}
-
 /// How many bytes, from the first on, are decimal digits: 0 to 8.
 #[inline(always)]
 pub fn digits(word: u64) -> usize {
@@ -44,18 +37,31 @@ pub fn digits(word: u64) -> usize {
     first(high(word) | high(word.wrapping_add(ONES * 6)))
 }
 
-/// What the first `n` bytes, all digits, say; 0 for none.
+/// What eight digits say; `None` where one of the bytes is none.
 #[inline(always)]
-pub fn value(word: u64, n: usize) -> u64 {
-    debug_assert!(n <= digits(word));
-    // In front of them come zeros; what follows them falls out. Two shifts, since n may be 0.
-    let v = word.wrapping_sub(ONES * 0x30) << (8 * (7 - n.min(7)));
-    let v = if n == 8 { v } else { v << 8 };
+pub fn eight(word: u64) -> Option<u64> {
+    said(word.wrapping_sub(ONES * 0x30))
+}
+
+/// What the first `n` bytes, 1 to 8 of them, say; `None` where one of them is no digit.
+#[inline(always)]
+pub fn few(word: u64, n: usize) -> Option<u64> {
+    // In front of them come zeros; what follows them falls out.
+    said(word.wrapping_sub(ONES * 0x30) << ((64 - 8 * n) % 64))
+}
+
+/// The number that eight bytes from 0 to 9 make, the first one the highest.
+#[inline(always)]
+fn said(v: u64) -> Option<u64> {
+    // A byte that was below '0' has its high bit set; one that was above '9' gets it.
+    if (v.wrapping_add(ONES * 0x76) | v) & HIGHS != 0 {
+        return None;
+    }
     const PAIRS: u64 = 0x0000_00ff_0000_00ff;
     let v = v.wrapping_mul(10).wrapping_add(v >> 8);
     let high = (v & PAIRS).wrapping_mul(100 + (1_000_000 << 32));
     let low = (v >> 16 & PAIRS).wrapping_mul(1 + (10_000 << 32));
-    high.wrapping_add(low) >> 32
+    Some(high.wrapping_add(low) >> 32)
 }
 
 #[cfg(test)]
@@ -77,7 +83,15 @@ mod tests {
             ("123456\u{ff}", 6, 123_456),
         ] {
             let word = u64::from_le_bytes(text.as_bytes()[..8].try_into().expect("eight"));
-            assert_eq!((digits(word), value(word, n)), (n, says), "{text:?}");
+            assert_eq!(digits(word), n, "{text:?}");
+            if n > 0 {
+                assert_eq!(few(word, n), Some(says), "{text:?}");
+            }
+            if n < 8 {
+                assert_eq!((few(word, n + 1), eight(word)), (None, None), "{text:?}");
+            } else {
+                assert_eq!(eight(word), Some(says));
+            }
         }
     }
 
@@ -90,7 +104,7 @@ mod tests {
                 let word = u64::from_le_bytes(bytes);
                 let expected = if byte.is_ascii_digit() { 8 } else { place };
                 assert_eq!(digits(word), expected, "{byte:#x} at {place}");
-                assert_eq!(are_digits(word), expected == 8, "{byte:#x} at {place}");
+                assert_eq!(eight(word).is_some(), expected == 8, "{byte:#x} at {place}");
                 let quote = first(equal(word, b'"'));
                 assert_eq!(quote, if byte == b'"' { place } else { 8 });
                 let control = first(below(word, 0x20));

@@ -100,11 +100,11 @@ impl Exchange for Binance {
     fn decode(&mut self, frame: &[u8], out: &mut Output) -> Result<Frame, Reject> {
         let mark = out.mark();
         if let Some(result) = fast(frame, out) {
-            out.counts.cursor += 1;
+            out.cursor += 1;
             return result.map(|()| Frame::Data);
         }
         out.rollback(mark);
-        out.counts.simd_json += 1;
+        out.simd_json += 1;
         self.json.parse(frame, |root| complete(&root, out))
     }
 
@@ -185,7 +185,10 @@ fn fast(frame: &[u8], out: &mut Output) -> Option<Result<(), Reject>> {
 
 #[inline(always)]
 fn close(c: &mut Cursor, combined: bool) -> Option<()> {
-    c.expect(if combined { b"}}" } else { b"}" })?;
+    if combined {
+        c.expect(b"}")?;
+    }
+    c.expect(b"}")?;
     c.end()
 }
 
@@ -327,19 +330,18 @@ fn fast_levels(c: &mut Cursor, side: Side, out: &mut Output) -> Option<()> {
         return Some(());
     }
     let mut pen = out.pen();
+    let (mut price_digits, mut amount_digits) = (1, 1);
+    c.expect(b"[\"")?;
     loop {
-        c.expect(b"[\"")?;
-        let price = c.decimal()?;
+        let price = c.decimal_like(&mut price_digits)?;
         c.expect(b",\"")?;
-        let amount = c.decimal()?;
-        c.expect(b"]")?;
+        let amount = c.decimal_like(&mut amount_digits)?;
         if let Some(pen) = &mut pen {
             pen.level(side, price, amount)?;
         }
-        if c.accept(b"]") {
-            return Some(());
+        if !c.accept(b"],[\"") {
+            return c.expect(b"]]");
         }
-        c.expect(b",")?;
     }
 }
 

@@ -24,20 +24,26 @@ impl<'a> Cursor<'a> {
 
     /// These very bytes come next.
     #[inline(always)]
-    pub fn expect(&mut self, literal: &[u8]) -> Option<()> {
+    pub fn expect<const N: usize>(&mut self, literal: &[u8; N]) -> Option<()> {
+        self.accept(literal).then_some(())
+    }
+
+    /// As [`Cursor::expect`], for bytes whose number is known only at run time.
+    #[inline(always)]
+    pub fn expect_bytes(&mut self, literal: &[u8]) -> Option<()> {
         self.rest = self.rest.strip_prefix(literal)?;
         Some(())
     }
 
     /// As [`Cursor::expect`], but a wish: says whether they came.
     #[inline(always)]
-    pub fn accept(&mut self, literal: &[u8]) -> bool {
-        match self.rest.strip_prefix(literal) {
-            Some(rest) => {
+    pub fn accept<const N: usize>(&mut self, literal: &[u8; N]) -> bool {
+        match self.rest.split_first_chunk::<N>() {
+            Some((head, rest)) if head == literal => {
                 self.rest = rest;
                 true
             }
-            None => false,
+            _ => false,
         }
     }
 
@@ -59,10 +65,21 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     pub fn text(&mut self) -> Option<&'a [u8]> {
         let mut i = 0;
-        while let Some(w) = self.word(i)
-            && swar::equal(w, b'"') | swar::equal(w, b'\\') | swar::below(w, 0x20) == 0
-        {
-            i += 8;
+        while let Some(w) = self.word(i) {
+            let quotes = swar::equal(w, b'"');
+            let others = swar::equal(w, b'\\') | swar::below(w, 0x20);
+            if quotes | others == 0 {
+                i += 8;
+                continue;
+            }
+            // Nothing else may stand in front of the first quote.
+            if others != 0 && swar::first(others) < swar::first(quotes) {
+                return None;
+            }
+            while *self.rest.get(i)? != b'"' {
+                i += 1;
+            }
+            break;
         }
         loop {
             match *self.rest.get(i)? {
@@ -88,6 +105,36 @@ impl<'a> Cursor<'a> {
         Some(number)
     }
 
+    /// As [`Cursor::decimal`], for numbers that are written like the one before, with eight
+    /// decimals: `whole` is how many digits that one had in front of its point.
+    #[inline(always)]
+    pub fn decimal_like(&mut self, whole: &mut usize) -> Option<Number> {
+        if let Some(number) = self.padded(*whole) {
+            self.rest = self.rest.get(*whole + 10..)?;
+            return Some(number);
+        }
+        let before = self.rest.len();
+        let number = self.decimal()?;
+        let length = before - self.rest.len();
+        *whole = length.saturating_sub(2 + usize::from(number.fraction));
+        Some(number)
+    }
+
+    /// `whole` digits, a point, eight digits and a quote.
+    #[inline(always)]
+    fn padded(&self, whole: usize) -> Option<Number> {
+        let text = self.rest.first_chunk::<24>()?;
+        if !(1..=7).contains(&whole) || text[whole] != b'.' || text[whole + 9] != b'"' {
+            return None;
+        }
+        let word = |at: usize| -> Option<u64> {
+            Some(u64::from_le_bytes(text[at..at + 8].try_into().ok()?))
+        };
+        let units = swar::few(word(0)?, whole)?;
+        let parts = swar::eight(word(whole + 1)?)?;
+        Some(exact(units * 100_000_000 + parts, 8))
+    }
+
     /// `1` to `1234567`, and up to eight digits behind a point, then a byte that ends it: its value
     /// and its length. `None` for all else.
     #[inline(always)]
@@ -97,28 +144,24 @@ impl<'a> Cursor<'a> {
         while whole < 8 && (w >> (8 * whole)) as u8 >= b'0' {
             whole += 1;
         }
-        if whole == 8 || swar::digits(w) != whole {
+        if whole == 8 {
             return None;
         }
         let after = (w >> (8 * whole)) as u8;
-        let units = swar::value(w, whole);
+        let units = swar::few(w, whole)?;
         if after != b'.' {
             return ends(after).then(|| (exact(units, 0), whole));
         }
         let f = self.word(whole + 1)?;
-        let places = if swar::are_digits(f) {
-            if !ends(*self.rest.get(whole + 9)?) {
-                return None;
-            }
-            let mantissa = units * 100_000_000 + swar::value(f, 8);
-            return Some((exact(mantissa, 8), whole + 9));
-        } else {
-            swar::digits(f)
-        };
+        if let Some(parts) = swar::eight(f) {
+            let padded = exact(units * 100_000_000 + parts, 8);
+            return ends(*self.rest.get(whole + 9)?).then_some((padded, whole + 9));
+        }
+        let places = swar::digits(f);
         if places == 0 || !ends((f >> (8 * places)) as u8) {
             return None;
         }
-        let mantissa = units * pow10(places as u8) + swar::value(f, places);
+        let mantissa = units * pow10(places as u8) + swar::few(f, places)?;
         Some((exact(mantissa, places), whole + 1 + places))
     }
 
@@ -150,19 +193,29 @@ impl<'a> Cursor<'a> {
     #[inline(always)]
     fn short_integer(&self) -> Option<(u64, usize)> {
         let w = self.word(0)?;
-        if !swar::are_digits(w) {
+        let Some(high) = swar::eight(w) else {
             let n = leading(w);
             // JSON has no leading zeros.
-            let good = n == 1 || (n > 1 && w as u8 != b'0');
-            return good.then(|| (swar::value(w, n), n));
-        }
+            if n == 0 || (n > 1 && w as u8 == b'0') {
+                return None;
+            }
+            return Some((swar::few(w, n)?, n));
+        };
         let w2 = self.word(8)?;
-        if w as u8 == b'0' || swar::are_digits(w2) {
+        if w as u8 == b'0' {
             return None;
         }
+        // Milliseconds since the epoch have 13 digits.
+        if let Some(low) = swar::few(w2, 5)
+            && !((w2 >> 40) as u8).is_ascii_digit()
+        {
+            return Some((high * 100_000 + low, 13));
+        }
         let n = leading(w2);
-        let value = swar::value(w, 8) * pow10(n as u8) + swar::value(w2, n);
-        Some((value, 8 + n))
+        if n == 0 || n == 8 {
+            return None;
+        }
+        Some((high * pow10(n as u8) + swar::few(w2, n)?, 8 + n))
     }
 
     /// `true` or `false`.
@@ -290,6 +343,9 @@ mod tests {
             let text = text.as_bytes();
             let quoted = long_decimal(text).map(|(n, length)| (n, length + 1));
             prop_assert_eq!(read(text, Cursor::decimal), quoted);
+            for whole in 0..9 {
+                prop_assert_eq!(read(text, |c| c.decimal_like(&mut { whole })), quoted);
+            }
             prop_assert_eq!(read(text, Cursor::number), long_number(text));
             prop_assert_eq!(read(text, Cursor::integer), long_integer(text));
         }

@@ -54,8 +54,6 @@ pub enum Want {
 /// What was counted while decoding; the feed hands it on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    pub cursor: u64,
-    pub simd_json: u64,
     pub duplicates: u64,
     pub gaps: u64,
     pub inexact: u64,
@@ -122,6 +120,10 @@ pub struct Output {
     pub events: Vec<Event>,
     pub wants: Vec<Want>,
     pub counts: Counts,
+    /// Frames by the path that served them. Not among the counts: those are looked at as a whole
+    /// after each frame, and hardly ever change.
+    pub cursor: u64,
+    pub simd_json: u64,
     /// Receipt of the frame under way.
     pub recv_ns: i64,
     rule: BookRule,
@@ -155,6 +157,8 @@ impl Output {
             events: Vec::with_capacity(4096),
             wants: Vec::with_capacity(64),
             counts: Counts::default(),
+            cursor: 0,
+            simd_json: 0,
             recv_ns: 0,
             rule,
             slots: Vec::new(),

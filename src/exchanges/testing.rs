@@ -359,7 +359,6 @@ pub fn check_same<'a>(
                 out.slots().iter().filter(|s| s.synced()).count(),
             ));
         }
-        (out.counts.cursor, out.counts.simd_json) = (0, 0);
         (results, out.wants, out.counts)
     });
     let [fast, complete] = &mut seen;

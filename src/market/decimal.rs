@@ -90,8 +90,18 @@ impl Number {
     }
 
     /// This number as an integer at `scale`.
-    #[inline]
+    #[inline(always)]
     pub fn at(self, scale: Scale) -> Fit {
+        // Most exchanges write as many decimals as the scale has.
+        if self.fraction == scale && self.mantissa <= i64::MAX as u64 {
+            Fit::Exact(self.signed(self.mantissa))
+        } else {
+            self.at_another(scale)
+        }
+    }
+
+    #[inline]
+    fn at_another(self, scale: Scale) -> Fit {
         if self.fraction <= scale {
             let factor = POW10[usize::from(scale - self.fraction)];
             match self.mantissa.checked_mul(factor) {

@@ -66,7 +66,7 @@ fn the_documented_frames() {
         (q.bid, q.ask_amount, out.events[2].update_id),
         (9_123_455_000_000, 45_000_000, 61_234_567_890)
     );
-    assert_eq!(out.counts.cursor, 3);
+    assert_eq!(out.cursor, 3);
     assert_eq!(decode(&mut b, &mut out, TRADE), Ok(Frame::Data));
     assert_eq!(
         (out.events.len(), out.counts.duplicates),
@@ -214,7 +214,7 @@ fn a_quote_is_known_by_its_stream_alone() {
     assert_eq!(decode(&mut b, &mut out, other), Ok(Frame::Ignored));
     let quote = other.replace("other", "btcusdt@bookTicker");
     assert_eq!(decode(&mut b, &mut out, &quote), Ok(Frame::Data));
-    assert_eq!((out.events.len(), out.counts.cursor), (1, 1));
+    assert_eq!((out.events.len(), out.cursor), (1, 1));
 }
 
 #[test]

@@ -220,9 +220,9 @@ mod tests {
                 testing::play(&mut exchange, &mut out, &frame).is_ok(),
                 "{frame}"
             );
-            assert_eq!(out.counts.cursor, cursor, "{frame}");
+            assert_eq!(out.cursor, cursor, "{frame}");
         }
-        assert_eq!(out.counts.simd_json, 2);
+        assert_eq!(out.simd_json, 2);
     }
 
     proptest! {

@@ -38,14 +38,14 @@ impl Decoder {
     #[inline]
     pub(super) fn decode(&mut self, frame: &[u8], out: &mut Output) -> Result<Frame, Reject> {
         if let Some(result) = cursor::decode(frame, out) {
-            out.counts.cursor += 1;
+            out.cursor += 1;
             return result;
         }
         self.by_simd_json(frame, out)
     }
 
     pub(super) fn by_simd_json(&mut self, frame: &[u8], out: &mut Output) -> Result<Frame, Reject> {
-        out.counts.simd_json += 1;
+        out.simd_json += 1;
         let prints = &mut self.prints;
         self.json.parse(frame, |root| complete(&root, prints, out))
     }

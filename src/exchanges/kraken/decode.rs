@@ -40,7 +40,7 @@ impl Decoder {
     #[inline]
     pub(super) fn decode(&mut self, frame: &[u8], out: &mut Output) -> Result<Frame, Reject> {
         if let Some(result) = self.by_cursor(frame, out) {
-            out.counts.cursor += 1;
+            out.cursor += 1;
             return result;
         }
         self.by_serde(frame, out)
@@ -130,7 +130,7 @@ struct Level<'a> {
 
 impl Decoder {
     pub(super) fn by_serde(&mut self, frame: &[u8], out: &mut Output) -> Result<Frame, Reject> {
-        out.counts.simd_json += 1;
+        out.simd_json += 1;
         let message: Message = serde_json::from_slice(frame).map_err(|e| unread(&e, "frame"))?;
         match &*message.channel {
             "book" => {

@@ -25,11 +25,16 @@ impl SeenIds {
     /// True where the id is new.
     #[inline]
     pub(super) fn insert(&mut self, id: u128) -> bool {
+        if self.newest.checked_add(1) == Some(id) {
+            // The usual case: one after the other.
+            self.newest = id;
+            let (word, bit) = Self::place(id);
+            self.bits[word] |= bit;
+            return true;
+        }
         if id > self.newest {
             let ahead = id - self.newest;
-            if ahead == 1 {
-                self.clear(id);
-            } else if ahead >= Self::WINDOW as u128 {
+            if ahead >= Self::WINDOW as u128 {
                 self.bits = [0; Self::WINDOW / 64];
             } else {
                 (self.newest + 1..=id).for_each(|i| self.clear(i));

@@ -18,12 +18,18 @@ impl Symbols {
         };
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, symbol: &[u8]) -> Option<SlotId> {
         match key(symbol) {
             Some(key) => self.short.get(&key).copied(),
-            None => self.long.get(symbol).copied(),
+            None => self.get_long(symbol),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get_long(&self, symbol: &[u8]) -> Option<SlotId> {
+        self.long.get(symbol).copied()
     }
 }
 
