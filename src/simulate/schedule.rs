@@ -1,7 +1,7 @@
 //! When is what due? Market time against wall time: one steady rate, or one with bursts.
 //!
-//! Pure arithmetic. A schedule does not wait for anybody: what is sent late is stamped with the time
-//! at which it was due, so that delays show wherever they arise.
+//! Pure arithmetic. A schedule waits for nobody: what is sent late is stamped with the time at
+//! which it was due, so that delays show wherever they arise.
 
 use std::str::FromStr;
 use std::time::Duration;

@@ -107,12 +107,11 @@ fn loopback(stop: &AtomicBool) -> Vec<u64> {
 fn configuration(dir: &Path, exchange: &Exchange, watch: Watch) -> String {
     let text = format!(
         "name = \"load\"\ndata_dir = {:?}\n[exchanges.binance]\nsymbols = [\"*\"]\nws = {:?}\nrest = {:?}\n\
-         snapshots_per_second = 200\n[stores.parquet]\nenabled = false\n{}{}",
+         snapshots_per_second = 200\n[stores.parquet]\nenabled = false\n{}",
         dir.join("data"),
         exchange.ws,
         exchange.rest,
-        watch.section(),
-        crate::pipeline::STRATEGIES
+        watch.section()
     );
     let path = dir.join("tickforge.toml");
     std::fs::write(&path, text).expect("the configuration");
@@ -207,9 +206,11 @@ fn report(load: &Load, looks: &[Look], floor: &[u64], cpu: (f64, f64)) {
     let (third, last) = (rss[rss.len() / 3], rss[rss.len() - 1]);
     let floor_at = |share: f64| floor[((floor.len() - 1) as f64 * share) as usize] as f64 / 1e3;
     eprintln!(
-        "load: {} messages/s steady, {peak:.0}/s in the fastest quarter second; outside of bursts decided \
-         within 1 ms {:.4}, 2 ms {:.4}, 5 ms {:.5}, 10 ms {:.5} of the exchange's stamp (1 ms coarse); \
-         memory {third:.0} MiB after a third, {last:.0} MiB at the end; of one core: exchange {:.2}, daemon {:.2}; \
+        "load: {} messages/s steady, {peak:.0}/s in the fastest quarter second; outside of bursts \
+         decided within 1 ms {:.4}, 2 ms {:.4}, 5 ms {:.5}, 10 ms {:.5} of the exchange's stamp, \
+         which is 1 ms coarse; \
+         memory {third:.0} MiB after a third, {last:.0} MiB at the end; \
+         of one core: exchange {:.2}, daemon {:.2}; \
          bare loopback p50 {:.0} us, p99 {:.0} us, p99.9 {:.0} us",
         load.rate,
         share("0.001"),
