@@ -1,26 +1,29 @@
 //! HOT PATH. The levels of one side that have no slot in the window: far from the touch, or off the
-//! price grid. Sorted, the best last, so that a change near the touch moves little memory.
+//! price grid. Sorted, the best last, in rings: a change moves the levels on the shorter side of it,
+//! and a snapshot that comes best first moves none.
 //!
-//! Three arrays side by side, because searching needs the keys alone. They have room for
+//! Three rings side by side, because searching needs the keys alone. They have room for
 //! [`RESERVED`] levels from the start; a larger book makes them grow while it is being filled.
+
+use std::collections::VecDeque;
 
 /// Levels that fit without allocating.
 const RESERVED: usize = 256;
 
 pub(super) struct Far {
     /// Ascending, no two alike.
-    keys: Vec<i64>,
-    amounts: Vec<i64>,
+    keys: VecDeque<i64>,
+    amounts: VecDeque<i64>,
     /// Digits of each level's text; 0 where they are not kept.
-    texts: Vec<u16>,
+    texts: VecDeque<u16>,
 }
 
 impl Far {
     pub(super) fn new() -> Far {
         Far {
-            keys: Vec::with_capacity(RESERVED),
-            amounts: Vec::with_capacity(RESERVED),
-            texts: Vec::with_capacity(RESERVED),
+            keys: VecDeque::with_capacity(RESERVED),
+            amounts: VecDeque::with_capacity(RESERVED),
+            texts: VecDeque::with_capacity(RESERVED),
         }
     }
 
@@ -38,7 +41,7 @@ impl Far {
     /// The best key.
     #[inline]
     pub(super) fn best(&self) -> Option<i64> {
-        self.keys.last().copied()
+        self.keys.back().copied()
     }
 
     /// Key, amount and text at an index below [`Far::len`]; 0 is the worst.
