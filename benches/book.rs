@@ -13,8 +13,8 @@ use std::hint::black_box;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use tickforge::market::book::Level;
 use tickforge::capture::Reader;
+use tickforge::market::book::Level;
 use tickforge::market::event::Flags;
 use tickforge::market::{Book, BookDelta, Instrument, Kind, Side};
 use tickforge::playback::Playback;
@@ -287,7 +287,10 @@ fn replayed(_: &mut Criterion) {
     let path = folder.join("../shared/corpus/coinbase.capture.jsonl.zst");
     let Ok((instruments, changes)) = recorded(&path) else {
         // A closed standard output ends a bench anyway.
-        let _ = writeln!(std::io::stdout(), "skipped: no recorded capture is beside the project");
+        let _ = writeln!(
+            std::io::stdout(),
+            "skipped: no recorded capture is beside the project"
+        );
         return;
     };
     let after = changes.iter().rposition(|(_, c)| c.is_none()).unwrap_or(0);
@@ -317,7 +320,11 @@ fn replayed(_: &mut Criterion) {
     };
     for (title, fill, changes) in [
         ("recorded Coinbase deltas", fill.to_vec(), deltas.to_vec()),
-        ("recorded Coinbase feed, snapshots too", Recorded::new(), changes.clone()),
+        (
+            "recorded Coinbase feed, snapshots too",
+            Recorded::new(),
+            changes.clone(),
+        ),
     ] {
         let books = RefCell::new(Vec::new());
         let maps = RefCell::new(Vec::new());

@@ -139,11 +139,7 @@ impl<O: Outbox> Playback<O> {
 
     /// Takes what a venue's feed has put out to the engine.
     #[inline]
-    fn hand_over(
-        &mut self,
-        venue: usize,
-        see: &mut impl FnMut(&Event, BookChange, &Engine, i64),
-    ) {
+    fn hand_over(&mut self, venue: usize, see: &mut impl FnMut(&Event, BookChange, &Engine, i64)) {
         let feed = &mut self.venues[venue].feed;
         feed.out.wants.clear(); // the recording holds what was done about them
         std::mem::swap(&mut self.events, &mut feed.out.events);
@@ -219,7 +215,9 @@ impl<O: Outbox> Playback<O> {
         }
         let named = || {
             let names = exchanges::ALL.iter().map(|(n, _)| *n);
-            names.into_iter().find(|n| conn.to_lowercase().starts_with(n))
+            names
+                .into_iter()
+                .find(|n| conn.to_lowercase().starts_with(n))
         };
         let told = url.and_then(exchanges::by_url).or_else(named);
         let Some(name) = self.forced.or(told) else {

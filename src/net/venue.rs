@@ -273,11 +273,7 @@ impl Venue {
         let now_ns = self.hub.clock.now_ns();
         self.hub.record(|| {
             let native = &self.hub.registry.get(instrument).native;
-            Line::new(now_ns, self.name, Dir::Mark).with_mark(
-                mark::RESYNC,
-                native,
-                reason.name(),
-            )
+            Line::new(now_ns, self.name, Dir::Mark).with_mark(mark::RESYNC, native, reason.name())
         });
         self.feed
             .borrow_mut()

@@ -303,12 +303,20 @@ impl Market {
             Side::Ask
         };
         let levels = self.book.len(side);
-        let reach = if self.draw.chance(0.12) { self.far() } else { 12.0 };
+        let reach = if self.draw.chance(0.12) {
+            self.far()
+        } else {
+            12.0
+        };
         let distance = 1 + self.distance(self.gap * reach);
         let best = self.book.best(side).0;
         let depth = distance as f64 / self.gap;
         let lots = self.lots(depth);
-        let add = if levels < self.levels + 90 { 0.45 } else { 0.26 };
+        let add = if levels < self.levels + 90 {
+            0.45
+        } else {
+            0.26
+        };
         let choice = self.draw.unit();
         let price = if side == Side::Bid {
             best - distance

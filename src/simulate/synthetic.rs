@@ -6,12 +6,12 @@
 use super::batch::{Renderer, Traded};
 use super::clients::{END_WITHIN, Refused, Sent, close_all, put};
 use super::faults::Chaos;
+use super::schedule::{Burst, Schedule};
 use super::server::{Answer, Ask, Control, Inbox, Item, PATIENCE, pick};
 use super::subscriptions::Subscriptions;
 use super::symbols::listing;
 use super::truth::{Truth, levels};
 use super::world::World;
-use super::schedule::{Burst, Schedule};
 use super::{Options, Speed};
 use crate::clock;
 use serde_json::json;
@@ -74,12 +74,7 @@ pub struct Synthetic {
 
 impl Synthetic {
     pub fn new(options: &Options, inbox: Inbox) -> anyhow::Result<Synthetic> {
-        let world = World::new(
-            options.seed,
-            options.symbols,
-            options.rate,
-            options.levels,
-        );
+        let world = World::new(options.seed, options.symbols, options.rate, options.levels);
         let renderer = Renderer::new(&world.symbols, Chaos::new(&options.faults, options.seed));
         let truth = options.truth.as_deref().map(Truth::create).transpose()?;
         Ok(Synthetic {
