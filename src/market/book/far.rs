@@ -1,6 +1,6 @@
 //! HOT PATH. The levels of one side that have no slot in the window: far from the touch, or off the
-//! price grid. Sorted, the best last, in rings: a change moves the levels on the shorter side of it,
-//! and a snapshot that comes best first moves none.
+//! price grid. Sorted, the best last, in rings: a change moves the levels on the shorter side of
+//! it, and a snapshot that comes best first moves none.
 //!
 //! Three rings side by side, because searching needs the keys alone. They have room for
 //! [`RESERVED`] levels from the start; a larger book makes them grow while it is being filled.
