@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 use tickforge::market::{Event, Side, Trade};
-use tickforge::ring::ring;
+use tickforge::ring::{Consumer, Producer, ring};
 
 mod paired;
 use paired::{Contender, compare};
@@ -138,19 +138,26 @@ fn stream_in_batches(count: u64) -> Duration {
     })
 }
 
-fn bench(c: &mut Criterion) {
-    let ours = Pipe {
+fn ours() -> Pipe<Producer<Event>, Consumer<Event>> {
+    Pipe {
         name: "tickforge",
         make: || ring::<Event>(CAPACITY),
         push: |producer, event| producer.push(event).is_ok(),
         pop: |consumer| consumer.pop(),
-    };
-    let rtrb = Pipe {
+    }
+}
+
+fn rtrb_pipe() -> Pipe<rtrb::Producer<Event>, rtrb::Consumer<Event>> {
+    Pipe {
         name: "rtrb",
         make: || rtrb::RingBuffer::<Event>::new(CAPACITY),
         push: |producer, event| producer.push(event).is_ok(),
         pop: |consumer| consumer.pop().ok(),
-    };
+    }
+}
+
+fn bench(c: &mut Criterion) {
+    let (ours, rtrb) = (ours(), rtrb_pipe());
     let queue = Pipe {
         name: "crossbeam ArrayQueue",
         make: || {
@@ -187,18 +194,7 @@ fn bench(c: &mut Criterion) {
 /// Ours and rtrb in turn: one event there and back, half of it counted.
 fn paired_hops(_: &mut Criterion) {
     const TRIPS: u64 = 20_000;
-    let ours = Pipe {
-        name: "tickforge",
-        make: || ring::<Event>(CAPACITY),
-        push: |producer, event| producer.push(event).is_ok(),
-        pop: |consumer| consumer.pop(),
-    };
-    let rtrb = Pipe {
-        name: "rtrb",
-        make: || rtrb::RingBuffer::<Event>::new(CAPACITY),
-        push: |producer, event| producer.push(event).is_ok(),
-        pop: |consumer| consumer.pop().ok(),
-    };
+    let (ours, rtrb) = (ours(), rtrb_pipe());
     let contenders = vec![
         Contender::new(ours.name, 2 * TRIPS, || {
             black_box(ours.ping_pong(TRIPS));

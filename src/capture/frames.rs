@@ -8,7 +8,7 @@
 use super::{CaptureError, Chunk, Dir, Fault, Line, Reader};
 use crate::swar;
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Bytes of frames in one batch, about.
 const BATCH_BYTES: usize = 256 << 10;
@@ -56,7 +56,6 @@ pub struct Batches {
     names: Vec<String>,
     /// The number that the last line's connection has.
     last: usize,
-    pub torn: u64,
 }
 
 impl Batches {
@@ -69,12 +68,7 @@ impl Batches {
             reader,
             names: Vec::new(),
             last: 0,
-            torn: 0,
         })
-    }
-
-    pub fn path(&self) -> Option<&Path> {
-        self.reader.as_ref().map(Reader::path)
     }
 
     /// Puts the next lines into `batch`, which is emptied first; false where there are none.
@@ -88,7 +82,6 @@ impl Batches {
             match reader.advance() {
                 Ok(true) => self.take(batch),
                 Ok(false) => {
-                    self.torn += u64::from(reader.torn());
                     self.reader = self.files.pop_front().map(Reader::open).transpose()?;
                 }
                 Err(fault) => batch.items.push(Item::Fault(fault)),
@@ -294,6 +287,7 @@ fn escape(raw: &[u8], at: usize, out: &mut u8) -> bool {
 mod tests {
     use super::*;
     use crate::capture::Writer;
+    use std::path::Path;
 
     /// Connection, time, ordinal, bytes.
     type Frame = (String, i64, i64, Vec<u8>);

@@ -10,7 +10,7 @@ use crate::swar;
 // Where a field ends is asked byte by byte, by branches that a processor foresees, since fields of
 // one feed are of the same length again and again; what it says is computed eight bytes at once,
 // beside that. (Counting digits by the word is less work, but each field would wait for the one
-// before it: 450 against 290 ns for a depth message of 20 levels.)
+// before it.)
 #[derive(Clone, Copy)]
 pub struct Cursor<'a> {
     rest: &'a [u8],
