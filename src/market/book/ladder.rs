@@ -8,11 +8,11 @@
 //! **Where the window stands** changes speed, never results: a level is in the window if it has a
 //! slot there, else it is far, and both are looked at for the best level. The window is placed at
 //! the first level of an empty side, with most of its steps below the best level and [`SLOTS`] −
-//! [`HOME`] steps above for the touch to rise into. Afterwards only a change that misses the window
-//! asks whether it stands well, that is whether the best level lies in slots [`LOW`]..[`SLOTS`];
-//! after [`PATIENCE`] misses where it does not, it is placed anew. So a move, which goes through
-//! the window's memory once, is shared by that many changes even where the touch jumps to and fro
-//! between distant prices, and changes that hit the window pay nothing.
+//! [`HOME`] steps above for the touch to rise into. Afterwards only changes that miss the window
+//! count; twice in [`PATIENCE`] of them it is asked whether the window stands well, that is whether
+//! the best level lies in slots [`LOW`]..[`SLOTS`], and if not both times, it is placed anew. So a
+//! move, which goes through the window's memory once, is shared by that many changes even where the
+//! touch jumps to and fro between distant prices, and changes that hit the window pay nothing.
 
 use super::Level;
 use super::far::Far;
@@ -27,6 +27,9 @@ const LOW: usize = SLOTS / 2;
 
 /// Misses that a badly placed window may cause before it moves.
 const PATIENCE: u32 = 128;
+
+/// Windows that the touch may go away from the far levels' anchor.
+const REACH: u64 = 64;
 
 pub(super) struct Ladder {
     /// Price xor this = key: 0 for bids, −1 for asks.
@@ -46,7 +49,7 @@ impl Ladder {
         Ladder {
             flip,
             window,
-            far: Far::new(),
+            far: Far::new(keep_text),
             misses: 0,
         }
     }
@@ -88,14 +91,23 @@ impl Ladder {
             }
         }
         self.far.set(key, amount, text);
-        let Some(best) = self.best().map(|level| level.price ^ self.flip) else {
-            return;
-        };
-        if !self.window.covers(best, LOW) {
-            self.misses += 1;
-            if self.misses >= PATIENCE {
-                self.place(best);
+        self.misses += 1;
+        if self.misses.is_multiple_of(PATIENCE / 2) {
+            self.look_around();
+        }
+    }
+
+    /// Moves a window that stood badly the last time, too.
+    #[cold]
+    fn look_around(&mut self) {
+        let near = self.window.best().map(|slot| self.window.key(slot));
+        match near.max(self.far.best()) {
+            Some(best) if !self.window.covers(best, LOW) => {
+                if self.misses >= PATIENCE {
+                    self.place(best);
+                }
             }
+            _ => self.misses = 0,
         }
     }
 
@@ -110,6 +122,7 @@ impl Ladder {
             }
             None => false,
         });
+        far.anchor(key, window.span().saturating_mul(REACH));
         self.misses = 0;
     }
 
@@ -119,26 +132,24 @@ impl Ladder {
             (Some(slot), None) => Some(self.near_level(slot)),
             (Some(slot), Some(far)) if far < self.window.key(slot) => Some(self.near_level(slot)),
             (None, None) => None,
-            (_, Some(_)) => Some(self.far_level(self.far.len() - 1).0),
+            (_, Some(key)) => Some(self.far_level(key)),
         }
     }
 
     /// Removes the worst levels down to `depth`.
     #[cold]
     pub(super) fn cut(&mut self, depth: usize) {
-        let excess = self.len().saturating_sub(depth);
-        let mut far = 0;
-        for _ in 0..excess {
-            match self.window.worst() {
-                Some(slot)
-                    if far == self.far.len() || self.window.key(slot) < self.far.get(far).0 =>
-                {
+        for _ in depth..self.len() {
+            let near = self.window.worst();
+            match (near, self.far.worst()) {
+                (Some(slot), Some(far)) if self.window.key(slot) < far => {
                     self.window.set(slot, 0, 0);
                 }
-                _ => far += 1,
+                (_, Some(far)) => self.far.set(far, 0, 0),
+                (Some(slot), None) => self.window.set(slot, 0, 0),
+                (None, None) => return,
             }
         }
-        self.far.cut(far);
     }
 
     /// Best first.
@@ -147,7 +158,7 @@ impl Ladder {
         Levels {
             ladder: self,
             near: self.window.walk(),
-            far: self.far.len(),
+            far: self.far.best(),
             left: self.len(),
         }
     }
@@ -161,15 +172,11 @@ impl Ladder {
     }
 
     #[inline]
-    fn far_level(&self, i: usize) -> (Level, u16) {
-        let (key, amount, text) = self.far.get(i);
-        (
-            Level {
-                price: key ^ self.flip,
-                amount,
-            },
-            text,
-        )
+    fn far_level(&self, key: i64) -> Level {
+        Level {
+            price: key ^ self.flip,
+            amount: self.far.amount(key),
+        }
     }
 }
 
@@ -178,8 +185,8 @@ impl Ladder {
 pub struct Levels<'a> {
     ladder: &'a Ladder,
     near: Walk,
-    /// Far levels left: those below this index.
-    far: usize,
+    /// The key of the next far level.
+    far: Option<i64>,
     left: usize,
 }
 
@@ -189,14 +196,18 @@ impl Levels<'_> {
     pub(super) fn next_with_text(&mut self) -> Option<(Level, u16)> {
         let ladder = self.ladder;
         self.left = self.left.checked_sub(1)?;
-        if let Some(slot) = self.near.slot(&ladder.window)
-            && (self.far == 0 || ladder.far.get(self.far - 1).0 < ladder.window.key(slot))
-        {
-            self.near.advance();
-            return Some((ladder.near_level(slot), ladder.window.text(slot)));
+        let near = self.near.slot(&ladder.window);
+        match (near, self.far) {
+            (Some(slot), far) if far.is_none_or(|far| far < ladder.window.key(slot)) => {
+                self.near.advance();
+                Some((ladder.near_level(slot), ladder.window.text(slot)))
+            }
+            (_, Some(key)) => {
+                self.far = ladder.far.below(key);
+                Some((ladder.far_level(key), ladder.far.text(key)))
+            }
+            (_, None) => None,
         }
-        self.far = self.far.checked_sub(1)?;
-        Some(ladder.far_level(self.far))
     }
 }
 

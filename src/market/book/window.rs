@@ -95,6 +95,11 @@ impl Window {
         (slot * self.tick == offset).then_some(slot as usize)
     }
 
+    /// The width of all slots, as a difference of keys.
+    pub(super) fn span(&self) -> u64 {
+        self.span
+    }
+
     #[inline]
     pub(super) fn key(&self, slot: usize) -> i64 {
         self.base + (slot as u64 * self.tick) as i64

@@ -342,6 +342,9 @@ fn said(exchange: &str, line: &[u8]) -> Option<Vec<Pair>> {
     if exchange == "kraken" {
         return said_by_kraken(line);
     }
+    if line.contains(&b'\\') {
+        return None; // a field's name may be escaped, and so be there twice unseen
+    }
     let frame: Value = serde_json::from_slice(line).ok()?;
     let times = |key: &str| memchr::memmem::find_iter(line, key).count();
     let text = |v: &Value| Some(v.as_str()?.to_owned());
