@@ -65,9 +65,18 @@ impl Words {
             std::fs::create_dir_all(dir)?;
         }
         let temp = path.with_extension("new");
+        let made = Words::map(&temp);
+        let renamed = made.and_then(|words| std::fs::rename(&temp, path).map(|()| words));
+        renamed.inspect_err(|_| {
+            // Best effort: the next try overwrites it.
+            let _ = std::fs::remove_file(&temp);
+        })
+    }
+
+    fn map(path: &Path) -> io::Result<Words> {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(true);
-        let file = options.open(&temp)?;
+        let file = options.open(path)?;
         // SAFETY: a call about a file that is open, with no memory of ours.
         match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, (WORDS * 8) as libc::off_t) } {
             0 => {}
@@ -79,12 +88,7 @@ impl Words {
             _held: Held::Mapped(mapped),
         };
         words.set_text(BOOT, BOOT_BYTES, &boot_id());
-        words.set_text(
-            0,
-            MAGIC.len(),
-            std::str::from_utf8(&MAGIC).unwrap_or_default(),
-        );
-        std::fs::rename(&temp, path)?;
+        words.set_text(0, MAGIC.len(), &String::from_utf8_lossy(&MAGIC));
         Ok(words)
     }
 
