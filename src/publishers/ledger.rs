@@ -3,7 +3,6 @@
 
 use crate::metrics::TickMetrics;
 use crate::metrics::ledger::{Contents, Landed, Ledger, boot_id};
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -48,18 +47,18 @@ fn enter(contents: &Contents, counts: &TickMetrics, store: &str) {
     if lost == 0 {
         return;
     }
-    let mut by_name: BTreeMap<&str, u64> = BTreeMap::new();
-    for row in contents.rows.iter().filter(|row| row.lost() > 0) {
+    let rows = contents.rows.iter().filter(|row| row.lost() > 0);
+    let mut most: Vec<(u64, &str)> = rows.clone().map(|r| (r.lost(), &*r.name)).collect();
+    for row in rows {
         counts.lost.add(&row.name.as_str().into(), row.lost());
         counts.died.add(row.lost());
         counts.died_unsure.add(row.unsure);
-        *by_name.entry(&row.name).or_default() += row.lost();
     }
-    let mut most: Vec<_> = by_name.iter().map(|(name, n)| (*n, *name)).collect();
+    let instruments = most.len();
     most.sort_unstable_by(|a, b| b.cmp(a));
     let most = most.iter().take(NAMED);
     let most: Vec<String> = most.map(|(n, name)| format!("{name}: {n}")).collect();
-    let (instruments, most) = (by_name.len(), most.join(", "));
+    let most = most.join(", ");
     let unsure = counts.died_unsure.get();
     if contents.boot_id == boot_id() {
         tracing::error!(
@@ -86,11 +85,45 @@ fn enter(contents: &Contents, counts: &TickMetrics, store: &str) {
 mod tests {
     use super::*;
     use crate::metrics::ledger::{Effect, Settler};
+    use crate::publishers::parquet;
 
     fn opened(dir: &Path) -> TickMetrics {
         let mut counts = TickMetrics::default();
         renew(&mut counts, dir, "influx", &|_| false);
         counts
+    }
+
+    /// A segment under its own name, or in a merged file, holds what was about to be settled by it.
+    #[test]
+    fn a_segment_that_a_kill_left_complete_is_not_lost() {
+        for (file, lost) in [
+            ("segment-000007.parquet.tmp", 3),
+            ("segment-000006.parquet", 3),
+            ("segment-000007.parquet", 0),
+            ("segment-000001-000009.parquet", 0),
+        ] {
+            let dir = tempfile::tempdir().expect("a folder");
+            let renewed = || {
+                let mut counts = TickMetrics::default();
+                parquet::renew_ledger(&mut counts, dir.path());
+                counts
+            };
+            let counts = renewed();
+            (0..3).for_each(|_| counts.ledger.offer(0));
+            let segment = Effect::Segment {
+                table: 1,
+                hour: 490_000,
+                number: 7,
+            };
+            let begun = counts
+                .ledger
+                .begin(Settler::Publisher, vec![(0, 3)], segment);
+            std::mem::forget(begun);
+            let hour = parquet::dir(dir.path()).join("quotes/2025-11-24/16");
+            std::fs::create_dir_all(&hour).expect("a folder");
+            std::fs::write(hour.join(file), b"").expect("written");
+            assert_eq!(renewed().died.get(), lost, "{file}");
+        }
     }
 
     fn lost(counts: &TickMetrics) -> Vec<(String, u64)> {

@@ -11,6 +11,7 @@
 
 use super::{Effect, INSTRUMENTS, LAST, Settler};
 use memmap2::{MmapOptions, MmapRaw};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -199,6 +200,15 @@ pub struct Row {
 }
 
 impl Row {
+    fn new(name: String) -> Row {
+        Row {
+            name,
+            offered: 0,
+            settled: 0,
+            unsure: 0,
+        }
+    }
+
     pub fn lost(&self) -> u64 {
         self.offered.saturating_sub(self.settled)
     }
@@ -210,7 +220,7 @@ pub struct Contents {
     pub boot_id: String,
     /// The run came to an orderly end.
     pub clean: bool,
-    /// Without instruments that nothing was offered of.
+    /// One for each name, without those that nothing was offered of.
     pub rows: Vec<Row>,
 }
 
@@ -224,25 +234,30 @@ impl Contents {
         }
         let left = LeftBehind(words);
         let settlers = [Settler::Publisher, Settler::Disk].map(|s| left.columns(s, landed));
-        let row = |row: usize| {
+        let mut rows: BTreeMap<String, Row> = BTreeMap::new();
+        for row in 0..INSTRUMENTS {
             let of = |column: usize| left.word(SETTLED + column * INSTRUMENTS + row);
             let offered = left.word(OFFERED + row);
             let settled = settlers.iter().map(|(valid, _)| of(*valid)).sum::<u64>();
-            let begun = settlers
-                .iter()
-                .filter_map(|(valid, begun)| Some(of((*begun)?).saturating_sub(of(*valid))));
-            Row {
-                name: left.name(row),
-                offered,
-                settled,
-                unsure: begun.sum::<u64>().min(offered.saturating_sub(settled)),
+            if offered == 0 && settled == 0 {
+                continue;
             }
-        };
-        let rows = (0..INSTRUMENTS).map(row);
+            let begun = |(valid, begun): &(usize, Option<usize>)| {
+                Some(of((*begun)?).saturating_sub(of(*valid)))
+            };
+            let name = left.name(row);
+            let known = rows.entry(name.clone()).or_insert_with(|| Row::new(name));
+            known.offered += offered;
+            known.settled += settled;
+            known.unsure += settlers.iter().filter_map(begun).sum::<u64>();
+        }
+        for row in rows.values_mut() {
+            row.unsure = row.unsure.min(row.lost());
+        }
         Ok(Some(Contents {
             boot_id: left.text(BOOT, BOOT_BYTES),
             clean: left.word(CLEAN) == 1,
-            rows: rows.filter(|r| r.offered > 0 || r.settled > 0).collect(),
+            rows: rows.into_values().collect(),
         }))
     }
 
