@@ -238,7 +238,7 @@ async fn a_kill_costs_what_was_in_memory_and_the_next_run_says_what_it_was() {
     assert_eq!(died, nothing, "after an orderly end");
 }
 
-/// Memory, the spool's queue and its frames hold all that came; none is lost but what was in memory.
+/// Memory, the spool's queue and its frames hold all that came; what was in memory is lost.
 #[tokio::test]
 async fn a_kill_while_the_store_is_away_costs_what_the_spool_did_not_have_yet() {
     let Some(influx) = servers::influx_url() else {
