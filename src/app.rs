@@ -94,6 +94,18 @@ pub fn plans(config: &Config) -> anyhow::Result<Vec<Plan>> {
     wanted.map(plan).collect()
 }
 
+/// All at nothing, but for what the run before lost; the ledgers of this run are open.
+fn metrics(config: &Config) -> Metrics {
+    let mut metrics = Metrics::default();
+    if config.stores.influx.is_some() {
+        influx::renew_ledger(&mut metrics.influx, &config.data_dir);
+    }
+    if config.stores.parquet.is_some() {
+        parquet::renew_ledger(&mut metrics.parquet, &config.data_dir);
+    }
+    metrics
+}
+
 /// What the threads are wired with.
 struct Wiring {
     config: Config,
@@ -119,7 +131,7 @@ impl App {
             .with_context(|| format!("data folder {} cannot be made", config.data_dir.display()))?;
         let (fresh, fresh_now) = watch::channel(config.http.fresh);
         let wiring = Wiring {
-            metrics: Arc::new(Metrics::default()),
+            metrics: Arc::new(metrics(&config)),
             registry: Arc::new(Registry::default()),
             clock: Clock::system(),
             described,
@@ -293,6 +305,7 @@ impl Wiring {
             signals,
             ticks,
             broken,
+            registry: Arc::clone(&self.registry),
             metrics: Arc::clone(&self.metrics),
             clock: self.clock,
             waiter: Waiter::new(limits.spin, limits.yield_for, PARK),

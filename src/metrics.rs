@@ -1,9 +1,12 @@
 //! Counters and latency histograms: written by one thread each, read by anyone.
 
+pub mod ledger;
 mod ticks;
 
+use ledger::Ledger;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, RwLock};
+use ticks::INSTRUMENTS;
 pub use ticks::{BacklogMetrics, Losses, RingLosses};
 
 /// A counter with one writer: a load and a store, no locked instruction.
@@ -215,9 +218,16 @@ pub struct TickMetrics {
     pub retries: Counter,
     /// The same as `ring_dropped`, by instrument (engine thread).
     pub ring_losses: RingLosses,
-    /// All that is lost, by instrument: dropped by ring or publisher, of this run and its backlog.
+    /// All that is lost, by instrument: dropped by ring or publisher, of this run and its backlog,
+    /// and what died with the run before.
     pub lost: Losses,
     pub backlog: BacklogMetrics,
+    /// What survives a kill, for the next run.
+    pub ledger: Ledger,
+    /// In memory when the run before was killed: in no term of this run's equation, but in `lost`.
+    pub died: Counter,
+    /// Those of `died` that were on their way to the store, and may be there.
+    pub died_unsure: Counter,
     /// Bytes of the spool on disk.
     pub spool_bytes: Counter,
     /// Bytes of damaged files in the spool, which were removed.

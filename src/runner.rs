@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::engine::{Engine, Outbox};
 use crate::market::book::Level;
 use crate::market::event::Flags;
-use crate::market::{Event, InstrumentId, Kind, Reason, Side, Tick};
+use crate::market::{Event, InstrumentId, Kind, Reason, Registry, Side, Status, Tick};
 use crate::metrics::{BookGauge, Metrics, TickMetrics};
 use crate::ring::{Consumer, Producer};
 use crate::signal::Signal;
@@ -45,11 +45,15 @@ impl TickOutlet {
             self.waiting.push(tick);
             self.flush_waiting();
         } else if self.quotes || kind == Kind::Trade {
+            let instrument = tick.event.instrument;
             metrics.offered.add(1);
+            // Before the ring has it: a kill in between loses it, and counts it.
+            metrics.ledger.offer(instrument);
             let behind = !self.waiting.is_empty() && !self.flush_waiting();
             if behind || self.ring.push(tick).is_err() {
+                metrics.ledger.withdraw(instrument);
                 metrics.ring_dropped.add(1);
-                metrics.ring_losses.add(tick.event.instrument);
+                metrics.ring_losses.add(instrument);
             }
         }
     }
@@ -69,6 +73,7 @@ pub struct Runner {
     pub ticks: Vec<TickOutlet>,
     /// Back to the ingest thread: books that are wrong.
     pub broken: Producer<(InstrumentId, Reason)>,
+    pub registry: Arc<Registry>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     pub waiter: Waiter,
@@ -84,6 +89,7 @@ impl Runner {
             signals: self.signals,
             ticks: self.ticks,
             broken: self.broken,
+            registry: &self.registry,
             metrics: &self.metrics,
             clock: self.clock,
             recv_ns: 0,
@@ -192,9 +198,25 @@ struct Outlet<'a> {
     signals: Producer<Signal>,
     ticks: Vec<TickOutlet>,
     broken: Producer<(InstrumentId, Reason)>,
+    registry: &'a Registry,
     metrics: &'a Metrics,
     clock: Clock,
     recv_ns: i64,
+}
+
+impl Outlet<'_> {
+    /// A newly listed instrument has its name in the ledgers before anything of it is offered.
+    #[cold]
+    fn list(&self, event: &Event) {
+        if event.status() != Status::Listed {
+            return;
+        }
+        let name = self.registry.get(event.instrument).name();
+        for outlet in &self.ticks {
+            let ledger = &(outlet.metrics)(self.metrics).ledger;
+            ledger.list(event.instrument, &name);
+        }
+    }
 }
 
 impl Outbox for Outlet<'_> {
@@ -226,6 +248,9 @@ impl Outbox for Outlet<'_> {
 
     #[inline]
     fn tick(&mut self, tick: Tick) {
+        if tick.event.kind == Kind::Status {
+            self.list(&tick.event);
+        }
         for outlet in &mut self.ticks {
             outlet.offer(tick, (outlet.metrics)(self.metrics));
         }

@@ -26,7 +26,10 @@ pub struct Summary {
     pub ticks: Ticks,
     /// What earlier runs had left on disk; not part of `ticks`.
     pub backlog: Backlog,
-    /// Ticks that InfluxDB misses, by instrument: `binance BTC/USDT`.
+    /// In memory when the run before was killed; not part of `ticks`.
+    pub ticks_died: Died,
+    /// Ticks that a store misses, by instrument: `binance BTC/USDT`. Over all tick stores, with
+    /// what died.
     pub lost_by_instrument: BTreeMap<Arc<str>, u64>,
     pub latency_ns: Latencies,
     pub decode_path: DecodePath,
@@ -76,6 +79,14 @@ pub struct Backlog {
     pub spooled: u64,
     pub dropped: u64,
     pub expired: u64,
+}
+
+/// Lost with the run before; by tick store, and of both those that may be stored all the same.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Died {
+    pub influx: u64,
+    pub parquet: u64,
+    pub unsure: u64,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -162,7 +173,12 @@ impl Summary {
             },
             ticks,
             backlog: backlog(&metrics.influx.backlog),
-            lost_by_instrument: metrics.influx.lost.all(),
+            ticks_died: Died {
+                influx: metrics.influx.died.get(),
+                parquet: metrics.parquet.died.get(),
+                unsure: metrics.influx.died_unsure.get(),
+            },
+            lost_by_instrument: lost(metrics),
             latency_ns: Latencies {
                 recv_to_decoded: quantiles(&e.recv_to_decoded),
                 ring: quantiles(&e.ring),
@@ -235,11 +251,27 @@ impl Summary {
                 b.found, b.stored, b.spooled, b.dropped, b.expired
             );
         }
+        let d = &self.ticks_died;
+        if d.influx + d.parquet > 0 {
+            text += &format!(
+                "taken along as an earlier run was killed: {} ticks for InfluxDB ({} of them may be \
+                 stored), {} for Parquet\n",
+                d.influx, d.unsure, d.parquet
+            );
+        }
         for (instrument, n) in &self.lost_by_instrument {
             text += &format!("lost: {n} ticks of {instrument}\n");
         }
         text
     }
+}
+
+fn lost(metrics: &Metrics) -> BTreeMap<Arc<str>, u64> {
+    let mut all = metrics.influx.lost.all();
+    for (instrument, n) in metrics.parquet.lost.all() {
+        *all.entry(instrument).or_default() += n;
+    }
+    all
 }
 
 fn ticks(m: &TickMetrics) -> Ticks {

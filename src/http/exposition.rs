@@ -38,6 +38,7 @@ impl Collector for Exposition {
             ],
         )?;
         super::spool::spool(&mut out, "influx", &m.influx)?;
+        super::spool::lost(&mut out, &[("influx", &m.influx), ("parquet", &m.parquet)])?;
         latencies(&mut out, m)
     }
 }
@@ -395,6 +396,8 @@ mod tests {
         metrics.passes.engine.add(9);
         metrics.host_clock.offset_ns.set(-250_000_000);
         metrics.influx.lost.add(&"binance BTC/USDT".into(), 6);
+        metrics.parquet.lost.add(&"kraken ETH/EUR".into(), 10);
+        metrics.parquet.died.add(10);
         metrics.influx.backlog.found.add(7);
         metrics.influx.spool_bytes.set(8);
         let text = exposed(&metrics);
@@ -414,6 +417,9 @@ mod tests {
             "tickforge_thread_passes_total{thread=\"engine\"} 9",
             "tickforge_host_clock_offset_seconds -0.25",
             "tickforge_ticks_lost_total{store=\"influx\",exchange=\"binance\",symbol=\"BTC/USDT\"} 6",
+            "tickforge_ticks_lost_total{store=\"parquet\",exchange=\"kraken\",symbol=\"ETH/EUR\"} 10",
+            "tickforge_ticks_died_total{store=\"parquet\"} 10",
+            "tickforge_ticks_died_total{store=\"influx\"} 0",
             "tickforge_backlog_found_total{store=\"influx\"} 7",
             "tickforge_spool_size_bytes{store=\"influx\"} 8.0",
             "# UNIT tickforge_tick_to_signal_seconds seconds",

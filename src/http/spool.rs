@@ -1,4 +1,4 @@
-//! The metrics of a tick store's spool, and of the ticks it lost, by instrument.
+//! The metrics of a tick store's spool, and of the ticks that stores lost, by instrument.
 
 use super::encoder::Out;
 use crate::metrics::TickMetrics;
@@ -43,13 +43,26 @@ pub(super) fn spool(out: &mut Out, store: &str, m: &TickMetrics) -> fmt::Result 
     let help = "Of an earlier run's ticks, those that still wait";
     out.gauges("backlog_waiting", "store", help, &spools, |t| {
         t.backlog.waiting.get() as f64
-    })?;
-    let lost = m.lost.all().into_iter().map(|(name, n)| {
-        let (exchange, symbol) = name.split_once(' ').unwrap_or(("", &name));
-        let labels = [("store", store), ("exchange", exchange), ("symbol", symbol)];
-        (labels.map(|(k, v)| (k, v.to_owned())).to_vec(), n)
-    });
-    let lost: Vec<_> = lost.collect();
+    })
+}
+
+/// What each store misses, by instrument, and what of it died with the run before.
+pub(super) fn lost(out: &mut Out, stores: &[(&'static str, &TickMetrics)]) -> fmt::Result {
+    let of_store = |(store, m): &(&'static str, &TickMetrics)| {
+        let store = *store;
+        m.lost.all().into_iter().map(move |(name, n)| {
+            let (exchange, symbol) = name.split_once(' ').unwrap_or(("", &name));
+            let labels = [("store", store), ("exchange", exchange), ("symbol", symbol)];
+            (labels.map(|(k, v)| (k, v.to_owned())).to_vec(), n)
+        })
+    };
+    let lost: Vec<_> = stores.iter().flat_map(of_store).collect();
     let help = "Ticks that a store misses, by instrument";
-    out.labelled_counters("ticks_lost", help, &lost)
+    out.labelled_counters("ticks_lost", help, &lost)?;
+    let help = "Ticks that were in memory when the run before was killed";
+    out.counters("ticks_died", "store", help, stores, |t| t.died.get())?;
+    let help = "Of those, the ones that were on their way to the store and may be there";
+    out.counters("ticks_died_unsure", "store", help, stores, |t| {
+        t.died_unsure.get()
+    })
 }

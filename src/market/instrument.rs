@@ -56,6 +56,11 @@ pub struct Instrument {
 }
 
 impl Instrument {
+    /// Among those of all exchanges: `binance BTC/USDT`.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.exchange, self.symbol)
+    }
+
     /// The listed precision or 8 decimals, whichever is finer (real books hold finer values than
     /// listed).
     pub fn price_scale(&self) -> Scale {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Instruments with a counter of their own; later ones share the last.
-const INSTRUMENTS: usize = 4096;
+pub(super) const INSTRUMENTS: usize = 4096;
 
 /// Ticks that a full ring did not take, by instrument. Written by the engine thread alone.
 #[derive(Debug)]

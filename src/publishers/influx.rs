@@ -17,13 +17,16 @@ mod spool;
 
 use crate::config::InfluxConfig;
 use crate::market::{Registry, Tick};
+use crate::metrics::ledger::{Begun, Effect, Ledger, Settler};
 use crate::metrics::{Counter, Metrics, TickMetrics};
 use crate::publishers::intake::{self, Stop};
+use crate::publishers::ledger;
 use crate::ring::Consumer;
 use batch::{Batch, Source};
 use queue::Queue;
 use server::{Answer, Server};
 use spool::Spool;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +39,16 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 /// Where ticks wait that memory does not hold, below the data folder.
 pub fn spool_dir(data_dir: &Path) -> PathBuf {
     data_dir.join("spool").join("influx")
+}
+
+/// Counts what the run before took with it when it was killed, and opens this run's ledger; before
+/// [`run`], whose spool clears up what is damaged.
+pub fn renew_ledger(counts: &mut TickMetrics, data_dir: &Path) {
+    let spool = spool_dir(data_dir);
+    ledger::renew(counts, data_dir, "influx", &|effect| match effect {
+        Effect::Frame(id) => spool::says_what_it_holds(&spool, id),
+        Effect::Sent | Effect::Segment { .. } => false,
+    });
 }
 
 /// Takes ticks until their producer is gone and everything is stored, or until the deadline: then
@@ -53,7 +66,7 @@ pub async fn run(
     let counts = &metrics.influx;
     let spool = match config.spool_max_bytes {
         0 => None,
-        bytes => Spool::start(spool, bytes)
+        bytes => Spool::start(spool, bytes, Arc::clone(&metrics))
             .inspect_err(|e| tracing::error!("influx: no spool: {e}; ticks wait in memory alone"))
             .ok(),
     };
@@ -70,6 +83,7 @@ pub async fn run(
         }
     }
     queue.finish(batch).await;
+    counts.ledger.close();
     Ok(())
 }
 
@@ -171,13 +185,22 @@ impl<'a> Tallies<'a> {
     }
 }
 
+/// What comes from the disk was settled as it went there.
+fn begin<'a>(batch: &Batch, range: &Range<usize>, ledger: &'a Ledger) -> Option<Begun<'a>> {
+    let shares = || ledger.shares(&batch.lines.tally_of(range));
+    let begin = || ledger.begin(Settler::Publisher, shares(), Effect::Sent);
+    (batch.source == Source::Memory).then(begin)
+}
+
 /// Writes the batch until each of its lines is stored, too old, or refused for good.
 async fn deliver(batch: &mut Batch, server: &Server, counts: &TickMetrics, under_way: &UnderWay) {
     let tallies = Tallies::of(batch.source, counts, under_way);
+    let mut settlement = None;
     let (mut failures, mut refused) = (0, 0u32);
     while let Some(range) = batch.next() {
         let n = range.len();
-        let mut wait = None;
+        let (unresolved, mut wait) = (batch.unresolved(), None);
+        settlement = settlement.or_else(|| begin(batch, &range, &counts.ledger));
         match server.write(batch.lines.text(&range).to_vec()).await {
             Answer::Stored { expired } => {
                 let expired = expired.min(n);
@@ -207,6 +230,12 @@ async fn deliver(batch: &mut Batch, server: &Server, counts: &TickMetrics, under
             Answer::Retry { reason, after } => wait = Some((reason, after)),
         }
         tallies.under_way.set(batch.unresolved() as u64);
+        // Unanswered, it may have been taken all the same: that stays open until the next answer.
+        if let Some(answered) = settlement.take_if(|_| wait.is_none())
+            && batch.unresolved() < unresolved
+        {
+            answered.complete();
+        }
         if let Some((reason, after)) = wait {
             failures += 1;
             counts.retries.add(1);

@@ -19,8 +19,10 @@ mod table;
 
 use crate::clock;
 use crate::config::ParquetConfig;
-use crate::market::{Kind, Registry, Status, Tick};
+use crate::market::{Event, InstrumentId, Kind, Registry, Status, Tick};
+use crate::metrics::ledger::{Effect, Settler, Shares};
 use crate::metrics::{Metrics, TickMetrics};
+use crate::publishers::ledger;
 use crate::ring::Consumer;
 use merger::Merger;
 use std::collections::BTreeMap;
@@ -56,7 +58,7 @@ pub fn run(
 ) {
     let mut store = Store::open(dir, config, registry, Arc::clone(&metrics));
     let passes = &metrics.passes.parquet;
-    let metrics = &metrics.parquet;
+    let counts = &metrics.parquet;
     loop {
         passes.add(1);
         let mut taken = 0;
@@ -67,7 +69,7 @@ pub fn run(
             store.push(&tick);
         }
         store.tend(Instant::now());
-        metrics
+        counts
             .spooled
             .set((store.waiting() + consumer.len()) as u64);
         if consumer.is_closed() {
@@ -78,8 +80,10 @@ pub fn run(
             .is_some_and(|deadline| Instant::now() >= deadline)
         {
             let left = (0..consumer.len()).filter_map(|_| consumer.pop());
-            let left = left.filter(|tick| tick.event.kind != Kind::Status).count();
-            metrics.dropped.add(left as u64);
+            let left = left.filter(|tick| tick.event.kind != Kind::Status);
+            let left: Vec<Event> = left.map(|tick| tick.event).collect();
+            store.drop_all(left.iter());
+            let left = left.len();
             tracing::warn!(left, "the deadline is over: ticks were not stored");
             break;
         }
@@ -189,7 +193,7 @@ impl Store {
                 return;
             }
             Kind::Book => {
-                self.counts().dropped.add(1);
+                self.drop_all([&event].into_iter());
                 return;
             }
         };
@@ -244,9 +248,21 @@ impl Store {
         let max_rows = self.max_rows;
         let rows = &mut self.tables[table].rows;
         if rows.len() >= max_rows * 2 {
-            rows.drain(..max_rows);
-            self.counts().dropped.add(max_rows as u64);
+            let oldest: Vec<Row> = rows.drain(..max_rows).collect();
+            self.drop_all(oldest.iter().map(|row| &row.event));
         }
+    }
+
+    /// These are lost, and counted where they are missed.
+    fn drop_all<'a>(&mut self, events: impl Iterator<Item = &'a Event>) {
+        let shares = shares(events);
+        let counts = &self.metrics.parquet;
+        for (instrument, n) in &shares {
+            let name = self.instruments.name(*instrument);
+            counts.lost.add(&name.into(), *n);
+            counts.dropped.add(*n);
+        }
+        counts.ledger.settle(Settler::Publisher, &shares);
     }
 
     /// One file for each hour among the rows: one, or two at the turn of an hour.
@@ -256,9 +272,19 @@ impl Store {
             let (now, later): (Vec<Row>, Vec<Row>) = rows.iter().partition(|r| hour_of(r) == hour);
             let path = files::hour_dir(&self.dir, table.name(), hour * HOUR_NS);
             let mut frame = table.frame(&now, &mut self.instruments)?;
-            files::write_segment(&path, &mut frame)?;
+            let number = files::next_number(&path)?;
+            let segment = Effect::Segment {
+                table: *table as u8,
+                hour: hour as u32,
+                number,
+            };
+            let shares = shares(now.iter().map(|row| &row.event));
+            let counts = &self.metrics.parquet;
+            let settlement = counts.ledger.begin(Settler::Publisher, shares, segment);
+            files::write_segment(&path, number, &mut frame)?;
+            settlement.complete();
             *rows = later;
-            self.metrics.parquet.stored.add(now.len() as u64);
+            counts.stored.add(now.len() as u64);
             let over_ns = (hour + 1) * HOUR_NS;
             self.loose.insert(
                 path,
@@ -302,22 +328,50 @@ impl Store {
     fn finish(mut self) {
         for table in 0..self.tables.len() {
             if let Err(error) = self.write(table) {
-                let lost = self.tables[table].rows.len();
+                let rows = std::mem::take(&mut self.tables[table].rows);
+                let lost = rows.len();
                 tracing::error!(
                     lost,
                     "ticks at {}: {error:#}; is the disk full?",
                     self.dir.display()
                 );
-                self.counts().dropped.add(lost as u64);
+                self.drop_all(rows.iter().map(|row| &row.event));
             }
         }
         self.counts().spooled.set(0);
+        self.counts().ledger.close();
     }
+}
+
+/// How many there are of each instrument.
+fn shares<'a>(events: impl Iterator<Item = &'a Event>) -> Shares {
+    let mut shares: BTreeMap<InstrumentId, u64> = BTreeMap::new();
+    events.for_each(|event| *shares.entry(event.instrument).or_default() += 1);
+    shares.into_iter().collect()
 }
 
 /// Hours since the epoch at which the row was received.
 fn hour_of(row: &Row) -> i64 {
     row.event.recv_ns.div_euclid(HOUR_NS)
+}
+
+/// Counts what the run before took with it when it was killed, and opens this run's ledger.
+pub fn renew_ledger(counts: &mut TickMetrics, data_dir: &Path) {
+    let dir = dir(data_dir);
+    ledger::renew(counts, data_dir, "parquet", &|effect| match effect {
+        Effect::Segment {
+            table,
+            hour,
+            number,
+        } => {
+            let mut tables = [Table::Trades, Table::Quotes].into_iter();
+            let of = |t: Table| files::hour_dir(&dir, t.name(), i64::from(hour) * HOUR_NS);
+            tables
+                .find(|t| *t as u8 == table)
+                .is_some_and(|t| files::holds(&of(t), number))
+        }
+        Effect::Sent | Effect::Frame(_) => false,
+    });
 }
 
 /// The ticks' folder below the data folder.

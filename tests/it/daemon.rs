@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
+use tickforge::metrics::ledger::Contents;
 
 fn tickforge() -> Command {
     Command::new(env!("CARGO_BIN_EXE_tickforge"))
@@ -181,6 +182,23 @@ pub fn assert_balanced(summary: &Value) {
         ticks.iter().sum::<u64>(),
         "ticks: {summary}"
     );
+    assert_settled(Path::new(summary["data_dir"].as_str().expect("a path")));
+}
+
+/// After an orderly end, every tick that was offered to a store came to an end there.
+fn assert_settled(data_dir: &Path) {
+    for store in ["influx", "parquet"] {
+        let path = tickforge::publishers::ledger::path(data_dir, store);
+        if !path.exists() {
+            continue;
+        }
+        let ledger = Contents::read(&path, &|_| false).expect("read");
+        let ledger = ledger.expect("a ledger");
+        assert!(ledger.clean, "{store}: {ledger:?}");
+        for row in &ledger.rows {
+            assert_eq!(row.offered, row.settled, "{store}: {row:?}");
+        }
+    }
 }
 
 /// One query to InfluxDB: the rows of its first series, by column.

@@ -24,6 +24,8 @@ mod influx2;
 mod ingest;
 mod kill;
 mod load;
+#[cfg(feature = "influxdb2")]
+mod lost;
 mod mutation;
 mod pipeline;
 mod postgres;

@@ -133,7 +133,9 @@ fn stop(mut daemon: Process) -> Value {
     assert_eq!(get("found"), fates.iter().sum::<u64>(), "{summary}");
     let lost = summary["lost_by_instrument"].as_object().expect("a map");
     let lost: u64 = lost.values().filter_map(Value::as_u64).sum();
-    assert_eq!(lost, u64_of(&summary, "/ticks/dropped") + get("dropped"));
+    let died = u64_of(&summary, "/ticks_died/influx");
+    let dropped = u64_of(&summary, "/ticks/dropped") + get("dropped");
+    assert_eq!(lost, dropped + died);
     summary
 }
 

@@ -51,9 +51,14 @@ impl Lines {
 
     /// How many lines each instrument has, in order of first appearance.
     pub fn tally(&self) -> Tally {
+        self.tally_of(&(0..self.len()))
+    }
+
+    /// The same of these lines alone.
+    pub fn tally_of(&self, range: &Range<usize>) -> Tally {
         let mut places = std::collections::HashMap::new();
         let mut tally = Tally::new();
-        for owner in &self.owners {
+        for owner in &self.owners[range.clone()] {
             let place = *places.entry(owner).or_insert_with(|| {
                 tally.push((Arc::clone(owner), 0));
                 tally.len() - 1

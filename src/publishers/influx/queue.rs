@@ -119,7 +119,7 @@ impl<'a> Queue<'a> {
         let frame = disk.map_or(1, |_| self.config.batch.min(max));
         let lines = self.oldest(frame);
         if let Err(lines) = self.spill(lines) {
-            spool::enter(&lines.tally(), &self.counts.dropped, self.counts);
+            spool::drop_own(&lines.tally(), self.counts);
         }
         true
     }
@@ -247,7 +247,7 @@ impl<'a> Queue<'a> {
                 Ok(()) => return,
                 Err(back) if self.spool.is_some() && Instant::now() < until => lines = back,
                 Err(back) => {
-                    spool::enter(&back.tally(), &self.counts.dropped, self.counts);
+                    spool::drop_own(&back.tally(), self.counts);
                     return;
                 }
             }

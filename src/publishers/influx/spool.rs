@@ -9,9 +9,12 @@ mod folder;
 mod frame;
 
 use super::lines::{Lines, Tally};
-use crate::metrics::{Counter, TickMetrics};
+use crate::metrics::ledger::{Effect, Ledger, Settler};
+use crate::metrics::{Counter, Metrics, TickMetrics};
+pub use folder::says_what_it_holds;
 use folder::{Folder, Lost, Opened, Taken};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -64,11 +67,14 @@ enum Take {
 
 impl Spool {
     /// An error means that there is no thread, and so no spool.
-    pub fn start(dir: PathBuf, max_bytes: u64) -> std::io::Result<Spool> {
+    pub fn start(dir: PathBuf, max_bytes: u64, metrics: Arc<Metrics>) -> std::io::Result<Spool> {
         let (commands, orders) = sync_channel(COMMANDS);
         let (answers, reports) = sync_channel(COMMANDS * 4);
         let thread = std::thread::Builder::new().name("spool".to_owned());
-        let thread = thread.spawn(move || work(dir, max_bytes, &orders, &answers))?;
+        let thread = thread.spawn(move || {
+            let ledger = &metrics.influx.ledger;
+            work(dir, max_bytes, &orders, &answers, ledger);
+        })?;
         Ok(Spool {
             commands: Some(commands),
             reports,
@@ -128,7 +134,7 @@ impl Spool {
                 Report::Put(Err(tally)) => {
                     let points: u64 = tally.iter().map(|(_, n)| n).sum();
                     self.writing = (self.writing.0 - 1, self.writing.1 - points);
-                    enter(&tally, &counts.dropped, counts);
+                    drop_own(&tally, counts);
                 }
                 Report::Taken(taken) => self.take = Take::Here(taken),
                 Report::Failed => self.take = Take::Failed(Instant::now() + READ_AGAIN),
@@ -232,8 +238,15 @@ impl Spool {
     }
 }
 
+/// Points of this run that end here, before the disk had them.
+pub fn drop_own(tally: &Tally, counts: &TickMetrics) {
+    enter(tally, &counts.dropped, counts);
+    let shares = counts.ledger.shares(tally);
+    counts.ledger.settle(Settler::Publisher, &shares);
+}
+
 /// Counts lost points, as a sum and for each instrument; how many.
-pub fn enter(tally: &Tally, dropped: &Counter, counts: &TickMetrics) -> u64 {
+fn enter(tally: &Tally, dropped: &Counter, counts: &TickMetrics) -> u64 {
     let mut sum = 0;
     for (instrument, n) in tally {
         counts.lost.add(instrument, *n);
@@ -244,7 +257,13 @@ pub fn enter(tally: &Tally, dropped: &Counter, counts: &TickMetrics) -> u64 {
 }
 
 /// Until the publisher's end is gone.
-fn work(dir: PathBuf, max_bytes: u64, orders: &Receiver<Command>, reports: &SyncSender<Report>) {
+fn work(
+    dir: PathBuf,
+    max_bytes: u64,
+    orders: &Receiver<Command>,
+    reports: &SyncSender<Report>,
+    ledger: &Ledger,
+) {
     let place = dir.display().to_string();
     let remedy = "are the disk and its permissions right?";
     let (mut folder, opened) = Folder::open(dir.clone(), max_bytes).unwrap_or_else(|error| {
@@ -282,7 +301,7 @@ fn work(dir: PathBuf, max_bytes: u64, orders: &Receiver<Command>, reports: &Sync
             }
         };
         let mut lost = Vec::new();
-        let (answer, failed) = obey(&mut folder, command, &mut lost);
+        let (answer, failed) = obey(&mut folder, command, &mut lost, ledger);
         failed.into_iter().for_each(&mut complain);
         // What was put comes first: among what is lost it may be itself, later.
         let answered = answer.is_none_or(&mut report);
@@ -297,12 +316,21 @@ fn obey(
     folder: &mut Folder,
     command: Command,
     lost: &mut Vec<Lost>,
+    ledger: &Ledger,
 ) -> (Option<Report>, Option<std::io::Error>) {
     match command {
-        Command::Put(lines) => match folder.put(&lines, lost) {
-            Ok(()) => (Some(Report::Put(Ok(lines.len() as u64))), None),
-            Err(error) => (Some(Report::Put(Err(lines.tally()))), Some(error)),
-        },
+        Command::Put(lines) => {
+            let tally = lines.tally();
+            let frame = Effect::Frame(folder.next_id);
+            let settlement = ledger.begin(Settler::Disk, ledger.shares(&tally), frame);
+            match folder.put(&lines, lost) {
+                Ok(()) => {
+                    settlement.complete();
+                    (Some(Report::Put(Ok(lines.len() as u64))), None)
+                }
+                Err(error) => (Some(Report::Put(Err(tally))), Some(error)),
+            }
+        }
         Command::Take => match folder.take(lost) {
             Ok(taken) => (Some(Report::Taken(taken)), None),
             Err(error) => (Some(Report::Failed), Some(error)),

@@ -61,17 +61,22 @@ pub fn hour_dir(root: &Path, table: &str, ns: i64) -> PathBuf {
     root.join(table).join(part(0..10)).join(part(11..13))
 }
 
-/// Writes `frame` as the hour's next segment.
-pub fn write_segment(hour: &Path, frame: &mut DataFrame) -> anyhow::Result<()> {
-    let context = || format!("writing a segment of {}", hour.display());
+/// The number of the hour's next segment; its folder is made.
+pub fn next_number(hour: &Path) -> anyhow::Result<u32> {
+    let context = || format!("a segment of {}", hour.display());
     std::fs::create_dir_all(hour).with_context(context)?;
-    let number = spans(hour)
-        .with_context(context)?
-        .iter()
-        .map(|s| s.last)
-        .max()
-        .unwrap_or(0)
-        + 1;
+    let spans = spans(hour).with_context(context)?;
+    Ok(spans.iter().map(|s| s.last).max().unwrap_or(0) + 1)
+}
+
+/// Whether segment `number` is there, by itself or in a merged file.
+pub fn holds(hour: &Path, number: u32) -> bool {
+    let within = |span: &Span| (span.first..=span.last).contains(&number);
+    spans(hour).is_ok_and(|spans| spans.iter().any(within))
+}
+
+/// Writes `frame` as the hour's segment `number`.
+pub fn write_segment(hour: &Path, number: u32, frame: &mut DataFrame) -> anyhow::Result<()> {
     let span = Span {
         first: number,
         last: number,
@@ -80,7 +85,7 @@ pub fn write_segment(hour: &Path, frame: &mut DataFrame) -> anyhow::Result<()> {
         writer(file).finish(frame)?;
         Ok(())
     })
-    .with_context(context)
+    .with_context(|| format!("writing a segment of {}", hour.display()))
 }
 
 /// Merges the hour's files into one and returns its rows; `None` where there was nothing to merge,

@@ -44,6 +44,11 @@ impl Instruments {
         (*price_scale, *amount_scale) = (price, amount);
     }
 
+    /// As it is called in the counts of lost ticks.
+    pub fn name(&mut self, id: InstrumentId) -> String {
+        self.get(id).0.name()
+    }
+
     pub fn row(&mut self, event: Event) -> Row {
         let (_, price_scale, amount_scale) = *self.get(event.instrument);
         Row {

@@ -48,7 +48,8 @@ pub struct Folder {
     /// Not among the entries, so that it cannot be dropped for room.
     taken: Option<Entry>,
     pub bytes: u64,
-    next_id: u64,
+    /// The number of the next frame that is put.
+    pub next_id: u64,
     /// Written, and perhaps not on the disk itself.
     unsynced: Vec<File>,
 }
@@ -220,8 +221,17 @@ impl Folder {
     }
 
     fn path(&self, id: u64) -> PathBuf {
-        self.dir.join(format!("{id:020}.frame"))
+        path(&self.dir, id)
     }
+}
+
+fn path(dir: &Path, id: u64) -> PathBuf {
+    dir.join(format!("{id:020}.frame"))
+}
+
+/// Whether this frame is there, whole or torn behind its head: then opening counts its points.
+pub fn says_what_it_holds(dir: &Path, id: u64) -> bool {
+    head(&path(dir, id)).is_ok_and(|head| head.is_some())
 }
 
 fn id_of(name: &str) -> Option<u64> {
