@@ -118,71 +118,76 @@ CREATE FUNCTION engine_grants() RETURNS TABLE (tab NAME, privilege TEXT, columns
             'user_id, telegram_id, status, is_bot_blocked, notifications_enabled, notification_types')
 $$;
 
--- What is not as it should be, with what to do about it; nothing where all is right.
+-- The rights of all roles on the tables that are here.
+CREATE FUNCTION table_grants()
+    RETURNS TABLE (role NAME, tab NAME, privilege TEXT, columns TEXT)
+    LANGUAGE sql STABLE AS $$
+    SELECT w.role, t.tablename, w.privilege, NULL
+    FROM pg_tables t, (
+        SELECT 'trading_bot_app', p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p
+        UNION ALL VALUES ('trading_bot_readonly', 'SELECT'), ('trading_bot_backup', 'SELECT')
+        UNION ALL SELECT 'trading_bot_admin', p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE',
+            'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) p
+    ) AS w(role, privilege)
+    WHERE t.schemaname = 'public'
+        -- Deviation: not these two. Triggers write the one, migrations the other.
+        AND NOT (w.role = 'trading_bot_app' AND w.privilege <> 'SELECT'
+            AND t.tablename IN ('audit_logs', '_sqlx_migrations'))
+    UNION ALL
+    SELECT 'trading_bot_engine', tab, privilege, columns FROM engine_grants()
+$$;
+
+-- What is not as it should be, with what to do about it, a line each; nothing where all is right.
 CREATE FUNCTION rights_missing() RETURNS SETOF TEXT LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    named NAME;
+    roles CONSTANT NAME[] := ARRAY['trading_bot_app', 'trading_bot_readonly', 'trading_bot_admin',
+        'trading_bot_engine', 'trading_bot_backup'];
+    mend CONSTANT TEXT := 'run `tickforge migrate` as the tables'' owner';
 BEGIN
-    FOREACH named IN ARRAY ARRAY['trading_bot_app', 'trading_bot_readonly', 'trading_bot_admin',
-        'trading_bot_engine', 'trading_bot_backup'] LOOP
-        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = named) THEN
-            RETURN NEXT format('role %s is missing: '
-                'run `tickforge migrate` as a login with CREATEROLE%s', named, CASE named WHEN 'trading_bot_backup' THEN
-                ', or a superuser runs CREATE ROLE trading_bot_backup BYPASSRLS' ELSE '' END);
-        END IF;
-    END LOOP;
-    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'trading_bot_backup' AND NOT rolbypassrls) THEN
-        RETURN NEXT 'role trading_bot_backup cannot see all rows: a superuser runs '
-            'ALTER ROLE trading_bot_backup BYPASSRLS';
-    END IF;
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = current_user
-            AND (rolsuper OR rolbypassrls)) AND NOT EXISTS (SELECT FROM pg_roles
-            WHERE rolname IN ('trading_bot_app', 'trading_bot_readonly', 'trading_bot_admin',
-                'trading_bot_engine') AND pg_has_role(oid, 'USAGE')) THEN
-        RETURN NEXT format('login %s belongs to none of the roles and sees no user''s rows: '
-            'a superuser runs GRANT trading_bot_engine TO %I', current_user, current_user);
-    END IF;
-    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'trading_bot_app'
-            AND NOT has_database_privilege(oid, current_database(), 'TEMPORARY')) THEN
-        RETURN NEXT format('trading_bot_app lacks TEMPORARY, which encrypting API keys needs: the '
-            'database''s owner runs GRANT TEMPORARY ON DATABASE %I TO trading_bot_app',
-            current_database());
-    END IF;
-    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pgcrypto') THEN
-        RETURN NEXT 'extension pgcrypto is missing, which encrypts API keys: install the server''s '
-            'contrib package, then the database''s owner runs CREATE EXTENSION pgcrypto';
-    END IF;
-    RETURN QUERY
-        SELECT format('policy %s on %s is missing: run `tickforge migrate` as the tables'' owner',
-            p.policy, p.tab)
+    RETURN QUERY SELECT format('no role %s: run `tickforge migrate` as a login with CREATEROLE (a '
+            'superuser for trading_bot_backup)', string_agg(named, ', '))
+        FROM unnest(roles) named
+        WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = named)
+        HAVING count(*) > 0;
+    RETURN QUERY SELECT 'trading_bot_backup does not see all rows: a superuser runs '
+            'ALTER ROLE trading_bot_backup BYPASSRLS'
+        FROM pg_roles WHERE rolname = 'trading_bot_backup' AND NOT rolbypassrls;
+    RETURN QUERY SELECT format('%s is a member of no role and sees no user''s rows: a superuser runs '
+            'GRANT trading_bot_engine TO %I', current_user, current_user)
+        FROM pg_roles me WHERE rolname = current_user AND NOT rolsuper AND NOT rolbypassrls
+            AND NOT EXISTS (SELECT FROM pg_roles
+                WHERE rolname = ANY (roles) AND pg_has_role(oid, 'USAGE'));
+    RETURN QUERY SELECT format('trading_bot_app may not make the temporary tables by which API keys '
+            'are encrypted: the database''s owner runs GRANT TEMPORARY ON DATABASE %I TO '
+            'trading_bot_app', current_database())
+        FROM pg_roles WHERE rolname = 'trading_bot_app'
+            AND NOT has_database_privilege(oid, current_database(), 'TEMPORARY');
+    RETURN QUERY SELECT 'no extension pgcrypto, which encrypts API keys: install the server''s contrib '
+            'package, then the database''s owner runs CREATE EXTENSION pgcrypto'
+        WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pgcrypto');
+    RETURN QUERY SELECT format('row security is not forced on %s: their owner runs '
+            'ALTER TABLE … ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY',
+            string_agg(relname, ', '))
+        FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace
+            AND relname IN (SELECT tab FROM row_policies())
+            AND NOT (relrowsecurity AND relforcerowsecurity)
+        HAVING count(*) > 0;
+    RETURN QUERY SELECT format('%s lacks its policy on %s: %s', p.role,
+            string_agg(DISTINCT p.tab, ', '), mend)
         FROM row_policies() p JOIN pg_roles r ON r.rolname = p.role
         WHERE NOT EXISTS (SELECT FROM pg_policies h WHERE h.schemaname = 'public'
-            AND h.tablename = p.tab AND h.policyname = p.policy AND h.cmd = p.command);
-    RETURN QUERY
-        SELECT format('%s lacks %s on %s: run `tickforge migrate` as the tables'' owner',
-            rolname, privilege, tab)
-        FROM (
-            SELECT 'trading_bot_app' AS role, tablename AS tab, privilege, NULL AS columns
-            FROM pg_tables, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) privilege
-            WHERE schemaname = 'public' AND (privilege = 'SELECT'
-                OR tablename NOT IN ('audit_logs', '_sqlx_migrations'))
-            UNION ALL
-            SELECT role, tablename, 'SELECT', NULL
-            FROM pg_tables, unnest(ARRAY['trading_bot_readonly', 'trading_bot_backup']) role
-            WHERE schemaname = 'public'
-            UNION ALL
-            SELECT 'trading_bot_admin', tablename, privilege, NULL
-            FROM pg_tables, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE',
-                'REFERENCES', 'TRIGGER']) privilege
-            WHERE schemaname = 'public'
-            UNION ALL
-            SELECT 'trading_bot_engine', tab, privilege, columns FROM engine_grants()
-        ) AS wanted(role, tab, privilege, columns)
-        JOIN pg_roles ON rolname = role
-        JOIN pg_class c ON c.relname = tab AND c.relnamespace = 'public'::regnamespace
-        WHERE CASE WHEN columns IS NULL THEN NOT has_table_privilege(role, c.oid, privilege)
-            ELSE EXISTS (SELECT FROM unnest(string_to_array(columns, ', ')) col
-                WHERE NOT has_column_privilege(role, c.oid, col, privilege)) END;
+            AND h.tablename = p.tab AND h.policyname = p.policy AND h.cmd = p.command)
+        GROUP BY p.role;
+    RETURN QUERY SELECT format('%s lacks rights on %s: %s', g.role,
+            string_agg(DISTINCT g.tab, ', '), mend)
+        FROM table_grants() g
+        JOIN pg_roles ON rolname = g.role
+        JOIN pg_class c ON c.relname = g.tab AND c.relnamespace = 'public'::regnamespace
+        WHERE CASE WHEN g.columns IS NULL THEN NOT has_table_privilege(g.role, c.oid, g.privilege)
+            ELSE EXISTS (SELECT FROM unnest(string_to_array(g.columns, ', ')) col
+                WHERE NOT has_column_privilege(g.role, c.oid, col, g.privilege)) END
+        GROUP BY g.role;
 END
 $$;
 
@@ -191,6 +196,7 @@ CREATE FUNCTION apply_rights() RETURNS void LANGUAGE plpgsql
 DECLARE
     named NAME;
     item RECORD;
+    owner NAME;
 BEGIN
     -- Two databases of one cluster may be migrated at once: who comes second finds the role there.
     FOREACH named IN ARRAY ARRAY['trading_bot_app', 'trading_bot_readonly', 'trading_bot_admin',
@@ -206,16 +212,18 @@ BEGIN
         END;
     END LOOP;
 
+    SELECT tableowner INTO STRICT owner FROM pg_tables
+        WHERE schemaname = 'public' AND tablename = 'users';
     -- The owner of the tables is subject to the policies like anybody. It may lift them, so it gains
     -- nothing by being an administrator, and can serve as the one login of a small installation.
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'trading_bot_admin'
-            AND NOT pg_has_role(oid, 'USAGE')) THEN
+            AND NOT pg_has_role(owner, oid, 'USAGE')) THEN
         BEGIN
-            EXECUTE format('GRANT trading_bot_admin TO %I', current_user);
+            EXECUTE format('GRANT trading_bot_admin TO %I', owner);
         EXCEPTION
             WHEN unique_violation THEN NULL;
             WHEN insufficient_privilege THEN
-                RAISE WARNING '% may not grant itself trading_bot_admin', current_user;
+                RAISE WARNING '% may not grant trading_bot_admin to %', current_user, owner;
         END;
     END IF;
 
@@ -226,32 +234,27 @@ BEGIN
             COALESCE(' WITH CHECK (' || item.allowed || ')', ''));
     END LOOP;
 
-    FOR named IN SELECT rolname FROM pg_roles WHERE rolname IN ('trading_bot_app',
-            'trading_bot_readonly', 'trading_bot_admin', 'trading_bot_engine', 'trading_bot_backup')
-            AND NOT has_schema_privilege(oid, 'public', 'USAGE') LOOP
-        EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', named);
+    FOR item IN SELECT * FROM (VALUES
+            ('trading_bot_app', 'SELECT, INSERT, UPDATE, DELETE'),
+            ('trading_bot_readonly', 'SELECT'),
+            ('trading_bot_admin', 'ALL PRIVILEGES'),
+            ('trading_bot_engine', NULL),
+            ('trading_bot_backup', 'SELECT')
+        ) AS g(role, rights) JOIN pg_roles ON rolname = role LOOP
+        IF NOT has_schema_privilege(item.role, 'public', 'USAGE') THEN
+            EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', item.role);
+        END IF;
+        CONTINUE WHEN item.rights IS NULL;
+        EXECUTE format('GRANT %s ON ALL TABLES IN SCHEMA public TO %I', item.rights, item.role);
+        -- For tables to come, whoever runs this.
+        EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA public GRANT %s ON TABLES TO %I',
+            owner, item.rights, item.role);
     END LOOP;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'trading_bot_app') THEN
+        REVOKE INSERT, UPDATE, DELETE ON audit_logs, _sqlx_migrations FROM trading_bot_app;
         IF NOT has_database_privilege('trading_bot_app', current_database(), 'TEMPORARY') THEN
             EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO trading_bot_app', current_database());
         END IF;
-        GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO trading_bot_app;
-        ALTER DEFAULT PRIVILEGES IN SCHEMA public
-            GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO trading_bot_app;
-        -- Deviation: not these two. Triggers write the one, migrations the other.
-        REVOKE INSERT, UPDATE, DELETE ON audit_logs, _sqlx_migrations FROM trading_bot_app;
-    END IF;
-    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'trading_bot_readonly') THEN
-        GRANT SELECT ON ALL TABLES IN SCHEMA public TO trading_bot_readonly;
-        ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO trading_bot_readonly;
-    END IF;
-    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'trading_bot_admin') THEN
-        GRANT ALL PRIVILEGES ON ALL TABLES IN SCHEMA public TO trading_bot_admin;
-        ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL PRIVILEGES ON TABLES TO trading_bot_admin;
-    END IF;
-    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'trading_bot_backup') THEN
-        GRANT SELECT ON ALL TABLES IN SCHEMA public TO trading_bot_backup;
-        ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO trading_bot_backup;
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'trading_bot_engine') THEN
         REVOKE ALL PRIVILEGES ON ALL TABLES IN SCHEMA public FROM trading_bot_engine;
