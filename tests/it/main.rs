@@ -7,6 +7,8 @@
 )]
 
 mod alloc;
+mod api_keys;
+mod applications;
 mod capture;
 mod config;
 mod daemon;
@@ -27,6 +29,7 @@ mod load;
 #[cfg(feature = "influxdb2")]
 mod lost;
 mod mutation;
+mod own_postgres;
 mod pipeline;
 mod postgres;
 mod power;
@@ -34,6 +37,8 @@ mod power_stores;
 mod proxy;
 mod redis;
 mod replay;
+mod rights;
+mod schema;
 mod servers;
 #[cfg(feature = "influxdb2")]
 mod spool;
