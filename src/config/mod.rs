@@ -28,6 +28,9 @@ pub struct Config {
     pub engine: EngineConfig,
     pub http: HttpConfig,
     pub log: LogConfig,
+    pub paths: PathsConfig,
+    pub backup: BackupConfig,
+    pub archive: ArchiveConfig,
     /// Parameters by strategy; a strategy runs where its table is present, or all run where no
     /// table is. Values are checked against what the strategy declares.
     pub strategies: BTreeMap<String, toml::Table>,
@@ -62,6 +65,24 @@ impl Config {
             config.data_dir = dir.to_owned();
         }
         Ok(config)
+    }
+
+    /// The folder of backups.
+    pub fn backups(&self) -> PathBuf {
+        self.data_dir.join(&self.paths.backups)
+    }
+
+    /// The folder of model artifacts.
+    pub fn models(&self) -> PathBuf {
+        self.data_dir.join(&self.paths.models)
+    }
+
+    /// The folder of log files; `None` = the log goes to stderr alone.
+    pub fn logs(&self) -> Option<PathBuf> {
+        self.paths
+            .logs
+            .as_ref()
+            .map(|logs| self.data_dir.join(logs))
     }
 }
 
@@ -229,6 +250,33 @@ pub struct HttpConfig {
 pub struct LogConfig {
     pub level: String,
     pub json: bool,
+    /// A log file is closed at this size, or when the day is over.
+    pub file_bytes: u64,
+    /// Room for all log files; then the oldest go.
+    pub total_bytes: u64,
+}
+
+/// Folders; relative ones start at `data_dir`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PathsConfig {
+    pub logs: Option<PathBuf>,
+    pub models: PathBuf,
+    pub backups: PathBuf,
+}
+
+/// `tickforge db backup`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BackupConfig {
+    pub keep: Duration,
+    /// A role that reads every row; the daemon's own where left out.
+    pub url: Option<Secret>,
+}
+
+/// `tickforge db archive`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArchiveConfig {
+    /// A role that may move every order; the daemon's own where left out.
+    pub url: Option<Secret>,
 }
 
 /// A text that is never printed.

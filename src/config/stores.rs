@@ -30,17 +30,27 @@ fn optional<'a, T>(section: Section<'a>, read: impl FnOnce(&mut Section<'a>) -> 
     config
 }
 
-fn postgres(s: &mut Section<'_>, credentials: &Credentials) -> PostgresConfig {
-    let url = required(s, "url", credentials);
-    if url
-        .as_ref()
-        .is_some_and(|u| !begins(u, &["postgres://", "postgresql://"]))
-    {
+/// A section that may name another role's `url` of the PostgreSQL database; reads it to its end.
+pub(super) fn database(mut s: Section<'_>, credentials: &Credentials) -> Option<Secret> {
+    let url = credential(&mut s, "url", "url_file", credentials);
+    is_postgres(&s, &url);
+    s.finish();
+    url
+}
+
+fn is_postgres(s: &Section<'_>, url: &Option<Secret>) {
+    let known = ["postgres://", "postgresql://"];
+    if url.as_ref().is_some_and(|u| !begins(u, &known)) {
         s.problem_of(
             "url",
             "url must begin with postgres://, as postgres://user@127.0.0.1:5432/trading_bot",
         );
     }
+}
+
+fn postgres(s: &mut Section<'_>, credentials: &Credentials) -> PostgresConfig {
+    let url = required(s, "url", credentials);
+    is_postgres(s, &url);
     PostgresConfig {
         url: url.unwrap_or_else(|| Secret(String::new())),
         batch: s.number("batch", 1..=10_000).unwrap_or(500) as usize,

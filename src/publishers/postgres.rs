@@ -9,8 +9,8 @@ mod rows;
 mod schema;
 mod server;
 
-pub use schema::{Migrated, migrate};
-pub use server::probe;
+pub use schema::{Migrated, Pending, migrate, pending};
+pub use server::{Limits, Server, probe};
 
 use super::{Entry, SignalSink, SinkError};
 use crate::config::PostgresConfig;
@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::signal::record::SignalRecord;
 use rows::pair_key;
 use rustc_hash::FxHashSet;
-use server::{Limits, Server, cause, is_retriable, within};
+use server::{cause, is_retriable, within};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use std::collections::BTreeMap;
