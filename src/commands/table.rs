@@ -94,8 +94,8 @@ mod tests {
         print(&mut out, &["name", "rows>"], &rows).expect("a Vec takes all");
         let text = String::from_utf8(out).expect("UTF-8");
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], format!("name{}   rows", " ".repeat(57)));
-        assert_eq!(lines[2], format!("läng er{}  20000", " ".repeat(53)));
+        assert_eq!(lines[0], format!("name{}rows", " ".repeat(59)));
+        assert_eq!(lines[2], format!("läng er{}20000", " ".repeat(55)));
         assert_eq!(lines[3], format!("{}…      3", "x".repeat(59)));
     }
 

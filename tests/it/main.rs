@@ -7,9 +7,11 @@
 )]
 
 mod alloc;
+mod archive;
 mod capture;
 mod config;
 mod daemon;
+mod db;
 mod deploy;
 mod disk;
 mod emptied;
