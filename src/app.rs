@@ -41,7 +41,7 @@ use crate::strategy::parameters;
 use crate::summary::Summary;
 use crate::wait::Waiter;
 use crate::watchdog::beat;
-use crate::{http, strategies};
+use crate::{backup, http, strategies};
 use anyhow::{Context, anyhow, bail};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -463,6 +463,15 @@ impl Tasks {
                 }
             }));
         }
+        let (metrics, backups) = (Arc::clone(&self.metrics), self.config.backups());
+        let mut stop = self.stop.clone();
+        tasks.push(tokio::task::spawn_local(async move {
+            let newest = |ns| metrics.backup_ns.set(ns);
+            tokio::select! {
+                () = backup::folder::watch(&backups, newest) => {}
+                () = net::stopped(&mut stop) => {}
+            }
+        }));
         let (config, metrics, stop) = (self.config.http, self.metrics, self.stop);
         let fresh = self.fresh;
         tasks.push(tokio::task::spawn_local(async move {

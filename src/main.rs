@@ -56,6 +56,9 @@ enum Command {
     /// How a user's portfolios do
     #[command(subcommand)]
     Portfolio(commands::portfolio::Portfolio),
+    /// Look after the streams in Redis
+    #[command(subcommand)]
+    Redis(commands::redis::Redis),
     /// Is the configuration in order, and does each store answer?
     Check,
 }
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Command::Db(command) => commands::db::run(command, &common),
         Command::Ai(command) => commands::ai::run(&command, &common),
         Command::Portfolio(command) => commands::portfolio::run(&command, &common),
+        Command::Redis(command) => commands::redis::run(&command, &common),
         Command::Check => commands::check(&common),
     };
     match done {

@@ -39,6 +39,20 @@ pub fn list(folder: &Path) -> io::Result<Vec<Backup>> {
     Ok(all)
 }
 
+/// Tells when the newest backup was taken, ns since the epoch, 0 where there is none: now and every
+/// minute, for as long as it is asked.
+pub async fn watch(folder: &Path, newest_ns: impl Fn(i64)) {
+    loop {
+        // A name, and a manifest beside it, is all that is looked at: this is the daemon's thread.
+        let all = list(folder).unwrap_or_default();
+        let finished = all
+            .iter()
+            .find(|backup| Manifest::path(&backup.path).exists());
+        newest_ns(finished.map_or(0, |backup| backup.taken_ns));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+}
+
 /// `trading_bot_20240115_103000.backup`, in UTC.
 fn name(taken_ns: i64) -> String {
     let text = clock::rfc3339(taken_ns);

@@ -10,7 +10,7 @@ pub mod slow_queries;
 pub mod status;
 
 use super::{Common, migrate};
-use crate::config::{Config, Secret};
+use crate::config::{Config, Login, Secret};
 use crate::publishers::postgres::{Limits, Server};
 use anyhow::{Context, anyhow};
 use serde::Serialize;
@@ -77,17 +77,19 @@ pub struct Target {
 
 impl Target {
     /// The given one, else the one that the configuration has for this purpose, else the daemon's.
-    pub fn server(&self, config: &Config, own: Option<&Secret>) -> anyhow::Result<Server> {
-        let daemons = config
-            .stores
-            .postgres
-            .as_ref()
-            .map(|postgres| &postgres.url);
-        let configured = own.or(daemons).map(|secret| secret.0.as_str());
-        let url = self.database_url.as_deref().or(configured);
+    pub fn server(&self, config: &Config, own: Option<&Login>) -> anyhow::Result<Server> {
+        let daemons = || config.stores.postgres.as_ref().map(|p| p.url.clone());
+        let configured = || match own {
+            Some(own) => own.url().map(Some),
+            None => Ok(daemons()),
+        };
+        let url = match &self.database_url {
+            Some(url) => Some(Secret(url.clone())),
+            None => configured().map_err(anyhow::Error::msg)?,
+        };
         let url =
             url.context("no database: give --database-url URL, or set [stores.postgres] url")?;
-        Server::parse(url).map_err(anyhow::Error::msg)
+        Server::parse(&url.0).map_err(anyhow::Error::msg)
     }
 
     /// A connection to it, for questions that may take minutes.

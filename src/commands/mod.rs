@@ -10,6 +10,7 @@ pub mod inspect;
 pub mod migrate;
 pub mod portfolio;
 pub mod record;
+pub mod redis;
 pub mod replay;
 pub mod run;
 pub mod signals;

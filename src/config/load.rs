@@ -2,7 +2,7 @@
 //! wrong with it out. A value is never shown where it may be a secret.
 
 use super::section::{Report, Section, format_duration, parse_duration};
-use super::stores::{Credentials, database, stores};
+use super::stores::{Credentials, login, stores};
 use super::*;
 use crate::strategy::Entry;
 use crate::strategy::parameters;
@@ -126,7 +126,7 @@ fn config(
         paths: paths(top.section("paths")),
         backup: backup(top.section("backup"), credentials),
         archive: ArchiveConfig {
-            url: database(top.section("archive"), credentials),
+            login: login(top.section("archive"), credentials),
         },
         strategies: strategies(top.section("strategies"), values, known),
     };
@@ -392,7 +392,7 @@ fn backup(mut s: Section<'_>, credentials: &Credentials) -> BackupConfig {
     let keep = s.duration("keep", DAY..=3660 * DAY).unwrap_or(30 * DAY);
     BackupConfig {
         keep,
-        url: database(s, credentials),
+        login: login(s, credentials),
     }
 }
 

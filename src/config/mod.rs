@@ -269,14 +269,36 @@ pub struct PathsConfig {
 pub struct BackupConfig {
     pub keep: Duration,
     /// A role that reads every row; the daemon's own where left out.
-    pub url: Option<Secret>,
+    pub login: Option<Login>,
 }
 
 /// `tickforge db archive`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ArchiveConfig {
     /// A role that may move every order; the daemon's own where left out.
-    pub url: Option<Secret>,
+    pub login: Option<Login>,
+}
+
+/// A command's own way into the database. A file is read by that command alone, so that the daemon
+/// need not have it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Login {
+    Url(Secret),
+    File(PathBuf),
+}
+
+impl Login {
+    /// The error names the file.
+    pub fn url(&self) -> Result<Secret, String> {
+        let path = match self {
+            Login::Url(url) => return Ok(url.clone()),
+            Login::File(path) => path,
+        };
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Secret(text.trim().to_owned())),
+            Err(e) => Err(format!("url_file {} cannot be read: {e}", path.display())),
+        }
+    }
 }
 
 /// A text that is never printed.

@@ -31,11 +31,15 @@ fn optional<'a, T>(section: Section<'a>, read: impl FnOnce(&mut Section<'a>) -> 
 }
 
 /// A section that may name another role's `url` of the PostgreSQL database; reads it to its end.
-pub(super) fn database(mut s: Section<'_>, credentials: &Credentials) -> Option<Secret> {
-    let url = credential(&mut s, "url", "url_file", credentials);
+pub(super) fn login(mut s: Section<'_>, credentials: &Credentials) -> Option<Login> {
+    let url = s.text("url").map(Secret);
     is_postgres(&s, &url);
+    let file = s.text("url_file").map(|file| credentials.find(&file));
+    if url.is_some() && file.is_some() {
+        s.problem_of("url_file", "url and url_file are both set; keep one");
+    }
     s.finish();
-    url
+    url.map(Login::Url).or(file.map(Login::File))
 }
 
 fn is_postgres(s: &Section<'_>, url: &Option<Secret>) {

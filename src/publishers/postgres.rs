@@ -5,10 +5,12 @@
 //! one connection serves; whatever breaks, it is dropped, and the next call starts anew: connect,
 //! migrate, list the pairs. So a restarted, restored or replaced server needs no human.
 
+mod read;
 mod rows;
 mod schema;
 mod server;
 
+pub use read::signals_since;
 pub use schema::{Migrated, Pending, migrate, pending};
 pub use server::{Limits, Server, probe};
 

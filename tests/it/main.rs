@@ -32,6 +32,7 @@ mod postgres;
 mod power;
 mod power_stores;
 mod proxy;
+mod rebuild;
 mod redis;
 mod replay;
 mod servers;

@@ -44,7 +44,7 @@ struct Done {
 pub async fn run(args: Args, config: &Config, json: bool) -> anyhow::Result<bool> {
     let begun = Instant::now();
     let folder = Folder::open(&config.backups())?;
-    let server = args.target.server(config, config.backup.url.as_ref())?;
+    let server = args.target.server(config, config.backup.login.as_ref())?;
     let session = Session::open(server).await?;
     let now_ns = clock::now_ns();
     let (path, manifest) = backup(session, folder.begin(now_ns)?, now_ns).await?;
