@@ -1,5 +1,5 @@
-//! Where logs go: stderr, as text for people or a JSON object a line; the daemon's to [`files`], too.
-//! Started once, by `main`, before any thread starts; its level may change while it runs.
+//! Where logs go: stderr, as text for people or a JSON object a line; the daemon's to [`files`],
+//! too. Started once, by `main`, before any thread starts; its level may change while it runs.
 
 mod files;
 

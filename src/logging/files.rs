@@ -2,8 +2,8 @@
 //! (UTC) is over, it gets its time into its name and a new one begins; the oldest go when all
 //! together have no more room.
 //!
-//! Written by whichever thread logs, a line at a time, behind the lock of its owner. A disk that takes
-//! nothing stops neither the log on stderr nor the daemon: lines that are missing here are counted,
+//! Written by whichever thread logs, a line at a time, behind the lock of its owner. A disk that
+//! takes nothing stops neither the log on stderr nor the daemon: lines that are missing here are counted,
 //! and the count is written once there is room again.
 
 use crate::clock;

@@ -1,4 +1,4 @@
-//! `tickforge db …` and the queries for people, as processes on a real PostgreSQL: the demonstration
+//! `tickforge db …` and the queries for people, as processes on a real PostgreSQL: demonstration
 //! data and every command that shows it; a backup, a lost database, and its restoration.
 
 use crate::servers;

@@ -235,7 +235,7 @@ fn scraped() -> String {
     let config = dir.path().join("tickforge.toml");
     let text = format!(
         "[exchanges.binance]\nsymbols = [\"*\"]\nws = {:?}\nrest = {:?}\n\
-         [http]\nlisten = \"127.0.0.1:{port}\"\n",
+         [http]\nlisten = \"127.0.0.1:{port}\"\n[paths]\nlogs = \"logs\"\n",
         exchange.ws, exchange.rest
     );
     fs::write(&config, text).expect("written");
@@ -256,6 +256,7 @@ fn scraped() -> String {
         let events = sample(&metrics, "tickforge_engine_events_total");
         let passed = metrics.contains("tickforge_start_timestamp_seconds 1");
         if passed && events > 500.0 {
+            logged_as_json(&data.join("logs/tickforge.log"));
             daemon.terminate();
             return metrics;
         }
@@ -263,6 +264,18 @@ fn scraped() -> String {
         assert!(Instant::now() < deadline, "{log}");
         std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// The daemon's log is in its folder, too: an object a line.
+fn logged_as_json(file: &Path) {
+    let text = fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let lines = text
+        .lines()
+        .map(|l| serde_json::from_str::<serde_json::Value>(l).expect(l));
+    let said: Vec<_> = lines
+        .map(|l| l["fields"]["message"].as_str().map(str::to_owned))
+        .collect();
+    assert!(said.contains(&Some("ready".to_owned())), "{text}");
 }
 
 #[test]

@@ -269,8 +269,9 @@ fn the_rule_of_hot_files_sees_what_it_should() {
 }
 
 /// Who may use whom. What is not named here (the application, commands, `main`) may use all.
-const USES: [(&str, &[&str]); 26] = [
+const USES: [(&str, &[&str]); 27] = [
     ("swar", &[]),
+    ("backup", &["clock"]),
     ("clock", &[]),
     ("metrics", &[]),
     ("ring", &["metrics"]),

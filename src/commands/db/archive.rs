@@ -38,7 +38,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(10);
 pub struct Args {
     #[command(flatten)]
     target: Target,
-    /// Orders that were created longer ago than this, at least a day; as PostgreSQL writes intervals
+    /// Orders created longer ago than this, at least a day; as PostgreSQL writes intervals
     #[arg(long, value_name = "INTERVAL", default_value = "1 year")]
     older_than: String,
 }

@@ -1,5 +1,5 @@
-//! `tickforge db seed`: a demonstration user with portfolio, orders, trades, positions, balances, AI
-//! commands, a Telegram account and notifications, so that all that stores and shows them can be
+//! `tickforge db seed`: a demonstration user with portfolio, orders, trades, positions, balances,
+//! AI commands, a Telegram account and notifications, so that all that stores and shows them can be
 //! tried. What is there already is left alone; `--remove` takes it away again.
 
 use super::{Report, Session, Target, print};

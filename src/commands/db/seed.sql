@@ -7,7 +7,7 @@ INSERT INTO users (id, email, username, password_hash, first_name, last_name, is
 VALUES ('d0000000-0000-4000-8000-000000000001', 'demo@tickforge.invalid', 'demo',
     '!', -- equals no hash: nobody can log in
     'Demo', 'User', true, true,
-    '{"telegram": true, "email": false, "min_confidence": 0.7, "symbols": ["BTC/USDT", "ETH/USDT"]}')
+    '{"signals": {"min_confidence": 0.7, "symbols": ["BTC/USDT", "ETH/USDT"], "channels": ["redis"]}}')
 ON CONFLICT DO NOTHING
 --
 INSERT INTO portfolios (id, user_id, name, description, base_currency)

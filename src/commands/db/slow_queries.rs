@@ -1,5 +1,5 @@
-//! `tickforge db slow-queries`: what takes the server's time? What pg_stat_statements counted, where
-//! it is loaded; in any case what runs now, and which tables are read from end to end.
+//! `tickforge db slow-queries`: what takes the server's time? What pg_stat_statements counted,
+//! where it is loaded; in any case what runs now, and which tables are read from end to end.
 
 use super::{Report, Session, Target, print};
 use crate::commands::table;

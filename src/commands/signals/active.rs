@@ -1,5 +1,5 @@
-//! `tickforge signals active`: which signals hold now? The document's query of PostgreSQL: valid, and
-//! with a confidence above 0.7; the strongest first.
+//! `tickforge signals active`: which signals hold now? The document's query of PostgreSQL: valid,
+//! and with a confidence above 0.7; the strongest first.
 
 use crate::commands::db::{Report, Target, print, rfc3339};
 use crate::commands::{Common, table};

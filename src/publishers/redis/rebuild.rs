@@ -1,8 +1,8 @@
 //! Fills the streams of signals again, with what they lack and nothing twice, whatever became of
 //! them. Called by `tickforge redis rebuild`, beside a running daemon or not.
 //!
-//! A daemon's own deliveries are told from repeats by marks that are forgotten after `seen_ttl`. Here
-//! older signals come, so the streams are read first, and what is in them is marked; the rest is
+//! A daemon's own deliveries are told from repeats by marks that are forgotten after `seen_ttl`.
+//! Here older signals come, so the streams are read first, and what is in them is marked; the rest is
 //! delivered as a daemon delivers.
 
 use super::{RedisSink, explain, open, place};
