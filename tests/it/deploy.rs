@@ -275,7 +275,7 @@ fn logged_as_json(file: &Path) {
     let said: Vec<_> = lines
         .map(|l| l["fields"]["message"].as_str().map(str::to_owned))
         .collect();
-    assert!(said.contains(&Some("ready".to_owned())), "{text}");
+    assert!(said.contains(&Some("connected".to_owned())), "{text}");
 }
 
 #[test]

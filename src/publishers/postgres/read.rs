@@ -17,7 +17,7 @@ SELECT ts.id, tp.symbol, ts.signal_type::text, ts.source::text, ts.strength::tex
     ts.technical_indicators::text, ts.market_conditions::text,
     (extract(epoch FROM ts.valid_until) * 1000000)::bigint AS valid_until_us
 FROM trading_signals ts JOIN trading_pairs tp ON tp.id = ts.trading_pair_id
-WHERE ts.created_at >= to_timestamp($1::float8 / 1000000)
+WHERE ts.created_at >= timestamptz 'epoch' + $1::float8 * interval '1 microsecond'
 ORDER BY ts.created_at DESC
 LIMIT $2";
 
