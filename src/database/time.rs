@@ -20,7 +20,8 @@ impl Time {
         Time(ns.div_euclid(1000))
     }
 
-    /// Ns since the Unix epoch; of a time beyond the years 1677 to 2262 the nearest that an `i64` holds.
+    /// Ns since the Unix epoch; of a time beyond the years 1677 to 2262 the nearest that an `i64`
+    /// holds.
     pub const fn ns(self) -> i64 {
         self.0.saturating_mul(1000)
     }
@@ -59,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_time_is_cut_to_the_microsecond_and_shown_in_utc() {
-        let check = |ns, us, text: &str| {
+        let check = |ns: i64, us: i64, text: &str| {
             let time = Time::from_ns(ns);
             assert_eq!((time.ns(), time.to_string().as_str()), (us * 1000, text));
         };

@@ -3,8 +3,8 @@
 //! together have no more room.
 //!
 //! Written by whichever thread logs, a line at a time, behind the lock of its owner. A disk that
-//! takes nothing stops neither the log on stderr nor the daemon: lines that are missing here are counted,
-//! and the count is written once there is room again.
+//! takes nothing stops neither the log on stderr nor the daemon: lines that are missing here are
+//! counted, and the count is written once there is room again.
 
 use crate::clock;
 use std::fs::{self, File, OpenOptions};

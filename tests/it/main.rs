@@ -7,6 +7,8 @@
 )]
 
 mod alloc;
+mod api_keys;
+mod applications;
 mod archive;
 mod capture;
 mod config;
@@ -27,6 +29,7 @@ mod ingest;
 mod kill;
 mod load;
 mod mutation;
+mod own_postgres;
 mod pipeline;
 mod postgres;
 mod power;
@@ -35,6 +38,8 @@ mod proxy;
 mod rebuild;
 mod redis;
 mod replay;
+mod rights;
+mod schema;
 mod servers;
 #[cfg(feature = "influxdb2")]
 mod spool;
