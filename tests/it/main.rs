@@ -22,6 +22,7 @@ mod influx;
 #[cfg(feature = "influxdb2")]
 mod influx2;
 mod ingest;
+mod keyspace;
 mod kill;
 mod load;
 mod mutation;
@@ -31,6 +32,9 @@ mod power;
 mod power_stores;
 mod proxy;
 mod redis;
+mod redis_failover;
+mod redis_servers;
+mod redis_speed;
 mod replay;
 mod servers;
 #[cfg(feature = "influxdb2")]
