@@ -62,7 +62,7 @@ async fn emptied(config: &RedisConfig) -> Connection {
 /// A master, its replica, and the sentinel that watches them.
 pub struct Watched {
     pub master: OwnRedis,
-    pub replica: OwnRedis,
+    _replica: OwnRedis,
     pub sentinel: OwnRedis,
     pub config: RedisConfig,
 }
@@ -94,7 +94,7 @@ pub async fn watched() -> Option<Watched> {
     };
     let watched = Watched {
         master,
-        replica,
+        _replica: replica,
         sentinel,
         config,
     };

@@ -21,7 +21,9 @@ fn bare(url: &str, calls: u64, pipeline: usize, command: &[String]) -> f64 {
         .trim_start_matches("redis://")
         .split_once(':')
         .expect("a port");
-    let out = Command::new("redis-benchmark")
+    // Where nobody listens it would try for ever.
+    let out = Command::new("timeout")
+        .args(["120", "redis-benchmark"])
         .args([
             "-h",
             host,

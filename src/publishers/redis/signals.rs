@@ -188,16 +188,9 @@ impl RedisSink {
         }
         let answers = self.send(&batch).await?;
         for (symbol, (fresh, account, claim)) in symbols.iter().zip(places) {
-            let read = (|| {
-                let [epoch, has] = answers.of(account) else {
-                    return Ok((None, None, None));
-                };
-                let claim = answers.of(claim).first();
-                let claim = claim.map(value).transpose()?.flatten();
-                Ok((value::<Option<String>>(epoch)?, value(has)?, claim))
-            })();
-            let (epoch, has, claim) = read.map_err(|e: RedisError| self.failed(&e))?;
-            self.compare(symbol, epoch, fresh, has.unwrap_or(0), claim);
+            let read = read_account(answers.of(account), answers.of(claim));
+            let (epoch, has, claim) = read.map_err(|e| self.failed(&e))?;
+            self.compare(symbol, epoch, fresh, has, claim);
         }
         Ok(())
     }
@@ -240,10 +233,12 @@ impl RedisSink {
 
     /// Makes sure that the streams of all these signals are known.
     async fn meet(&mut self, entries: &[Entry]) -> Result<(), SinkError> {
+        let unknown = |symbol: &&String| {
+            let known = self.streams.get(*symbol);
+            known.is_none_or(|known| known.epoch.is_empty())
+        };
         let symbols = entries.iter().map(|e| &e.record.symbol);
-        let unknown: BTreeSet<&String> = symbols
-            .filter(|symbol| !self.streams.contains_key(*symbol))
-            .collect();
+        let unknown: BTreeSet<&String> = symbols.filter(unknown).collect();
         if !unknown.is_empty() {
             self.look(unknown.into_iter().cloned().collect()).await?;
         }
@@ -425,6 +420,18 @@ impl SignalSink for RedisSink {
         self.look(names).await?;
         self.told()
     }
+}
+
+/// A stream's epoch, how far it says that this producer got, and how far it got by the claim.
+fn read_account(
+    account: &[RedisResult<Value>],
+    claim: &[RedisResult<Value>],
+) -> RedisResult<(Option<String>, u64, Option<u64>)> {
+    let ([epoch, has], [claim]) = (account, claim) else {
+        return Ok((None, 0, None));
+    };
+    let has: Option<u64> = value(has)?;
+    Ok((value(epoch)?, has.unwrap_or(0), value(claim)?))
 }
 
 fn value<T: ::redis::FromRedisValue>(answer: &RedisResult<Value>) -> RedisResult<T> {
