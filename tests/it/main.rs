@@ -26,6 +26,7 @@ mod influx;
 #[cfg(feature = "influxdb2")]
 mod influx2;
 mod ingest;
+mod keyspace;
 mod kill;
 mod load;
 mod mutation;
@@ -37,6 +38,9 @@ mod power_stores;
 mod proxy;
 mod rebuild;
 mod redis;
+mod redis_failover;
+mod redis_servers;
+mod redis_speed;
 mod replay;
 mod rights;
 mod schema;

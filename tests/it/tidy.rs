@@ -269,7 +269,7 @@ fn the_rule_of_hot_files_sees_what_it_should() {
 }
 
 /// Who may use whom. What is not named here (the application, commands, `main`) may use all.
-const USES: [(&str, &[&str]); 27] = [
+const USES: [(&str, &[&str]); 28] = [
     ("swar", &[]),
     ("backup", &["clock"]),
     ("clock", &[]),
@@ -307,12 +307,14 @@ const USES: [(&str, &[&str]); 27] = [
             "strategy",
         ],
     ),
+    ("keyspace", &["config"]),
     (
         "publishers",
         &[
             "clock",
             "config",
             "exchanges",
+            "keyspace",
             "market",
             "metrics",
             "ring",

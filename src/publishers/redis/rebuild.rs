@@ -3,15 +3,17 @@
 //!
 //! A daemon's own deliveries are told from repeats by marks that are forgotten after `seen_ttl`.
 //! Here older signals come, so the streams are read first, and what is in them is marked; the rest is
-//! delivered as a daemon delivers.
+//! delivered as a daemon delivers. Works on a cluster, too: each call is about one stream.
 
-use super::{RedisSink, explain, open, place};
+use super::RedisSink;
 use crate::config::RedisConfig;
+use crate::keyspace::signals::SignalStream;
+use crate::keyspace::{Connection, explain, place};
 use crate::metrics::Metrics;
 use crate::publishers::{Entry, SignalSink, SinkError};
 use crate::signal::record::SignalRecord;
 use ::redis::aio::ConnectionLike;
-use ::redis::{RedisResult, cmd, pipe};
+use ::redis::{RedisResult, pipe};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -30,8 +32,11 @@ pub struct Rebuilt {
     pub appended: usize,
 }
 
-/// A stream, and the id of the entry that has a signal.
-type There = HashMap<String, HashMap<String, String>>;
+/// A stream, and the number in it of each signal that it has.
+struct There {
+    stream: SignalStream,
+    seq_by_id: HashMap<String, String>,
+}
 
 /// Appends what the streams lack of `records`, in the order given. `producer` is told from a
 /// daemon's own name by a `/`, which no daemon's name has.
@@ -41,73 +46,58 @@ pub async fn rebuild(
     records: Vec<SignalRecord>,
 ) -> Result<Rebuilt, String> {
     let place = place(config);
-    let mut connection = open(config).await?;
+    let mut connection = Connection::open(config).await?;
     let symbols: BTreeSet<&str> = records.iter().map(|r| r.symbol.as_str()).collect();
-    let keys = symbols.iter().map(|symbol| stream_of(symbol));
-    let mut there = There::new();
-    for stream in keys.chain([ALL.to_owned()]) {
-        let ids = read(&mut connection, &stream).await;
-        let ids = ids.map_err(|e| explain(&place, &e))?;
-        there.insert(stream, ids);
+    let streams = symbols.into_iter().map(SignalStream::of);
+    let mut there: HashMap<String, There> = HashMap::new();
+    for stream in streams.chain([SignalStream::all()]) {
+        let read = read(&mut connection, stream).await;
+        let read = read.map_err(|e| explain(&place, &e))?;
+        there.insert(read.stream.key.clone(), read);
     }
-    let has = |stream: &str, r: &SignalRecord| {
-        there
-            .get(stream)
-            .is_some_and(|ids| ids.contains_key(&r.signal_id.to_string()))
+    let all = SignalStream::all().key;
+    let has = |key: &str, id: &str| {
+        let stream = there.get(key);
+        stream.is_some_and(|there| there.seq_by_id.contains_key(id))
     };
-    let (full, lacking): (Vec<_>, Vec<_>) = records
-        .into_iter()
-        .partition(|r| has(&stream_of(&r.symbol), r) && has(ALL, r));
-    let mut rebuilt = Rebuilt {
+    let (full, lacking): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| {
+        let id = record.signal_id.to_string();
+        has(&SignalStream::key_of(&record.symbol), &id) && has(&all, &id)
+    });
+    let rebuilt = Rebuilt {
         streams: there.len(),
         already_there: full.len(),
         appended: lacking.len(),
     };
-    if rebuilt.appended > 0 {
+    if !lacking.is_empty() {
         let wanted: HashSet<String> = lacking.iter().map(|r| r.signal_id.to_string()).collect();
-        let marked = mark(&mut connection, config, &there, &wanted).await;
-        marked.map_err(|e| explain(&place, &e))?;
+        for there in there.values() {
+            let marked = mark(&mut connection, config, there, &wanted).await;
+            marked.map_err(|e| explain(&place, &e))?;
+        }
         deliver(config, producer, lacking).await?;
     }
-    rebuilt.streams = there.len();
     Ok(rebuilt)
 }
 
-const ALL: &str = "trading_signals";
-
-fn stream_of(symbol: &str) -> String {
-    format!("{ALL}:{{{symbol}}}")
-}
-
-/// Each signal's id in a stream, and its number there.
-async fn read<C: ConnectionLike>(
-    connection: &mut C,
-    stream: &str,
-) -> RedisResult<HashMap<String, String>> {
-    let mut found = HashMap::new();
+async fn read<C: ConnectionLike>(connection: &mut C, stream: SignalStream) -> RedisResult<There> {
+    let mut seq_by_id = HashMap::new();
     let mut after = "0".to_owned();
     loop {
-        let mut range = cmd("XRANGE");
-        range
-            .arg(stream)
-            .arg(format!("({after}"))
-            .arg("+")
-            .arg("COUNT")
-            .arg(PAGE);
-        let page: Vec<(String, HashMap<String, String>)> = range.query_async(connection).await?;
+        let page = stream.read(connection, &after, PAGE).await?;
         let Some((last, _)) = page.last() else {
-            return Ok(found);
+            return Ok(There { stream, seq_by_id });
         };
         after.clone_from(last);
         for (_, mut fields) in page {
             if let (Some(id), Some(seq)) = (fields.remove("signal_id"), fields.remove("seq")) {
-                found.insert(id, seq);
+                seq_by_id.insert(id, seq);
             }
         }
     }
 }
 
-/// What a stream has, of what is about to be delivered for the other one's sake.
+/// Marks in a stream what it has of what is about to be delivered for the other one's sake.
 async fn mark<C: ConnectionLike>(
     connection: &mut C,
     config: &RedisConfig,
@@ -115,28 +105,15 @@ async fn mark<C: ConnectionLike>(
     wanted: &HashSet<String>,
 ) -> RedisResult<()> {
     let seconds = config.seen_ttl.as_secs().max(1);
-    for (stream, ids) in there {
-        let helpers = if stream == ALL {
-            "{trading_signals}"
-        } else {
-            stream.as_str()
-        };
-        let marks: Vec<_> = ids.iter().filter(|(id, _)| wanted.contains(*id)).collect();
-        for page in marks.chunks(PAGE) {
-            let mut pipeline = pipe();
-            for (id, seq) in page {
-                let key = format!("{helpers}:seen:{id}");
-                pipeline
-                    .cmd("SET")
-                    .arg(key)
-                    .arg(*seq)
-                    .arg("EX")
-                    .arg(seconds)
-                    .arg("NX");
-                pipeline.ignore();
-            }
-            pipeline.query_async::<()>(connection).await?;
+    let has = there.seq_by_id.iter();
+    let marks: Vec<_> = has.filter(|(id, _)| wanted.contains(*id)).collect();
+    for page in marks.chunks(PAGE) {
+        let mut pipeline = pipe();
+        for (id, seq) in page {
+            let set = pipeline.cmd("SET").arg(there.stream.seen(id)).arg(*seq);
+            set.arg("EX").arg(seconds).arg("NX").ignore();
         }
+        pipeline.query_async::<()>(connection).await?;
     }
     Ok(())
 }
