@@ -2,8 +2,8 @@
 //! them. Called by `tickforge redis rebuild`, beside a running daemon or not.
 //!
 //! A daemon's own deliveries are told from repeats by marks that are forgotten after `seen_ttl`.
-//! Here older signals come, so the streams are read first, and what is in them is marked; the rest is
-//! delivered as a daemon delivers. Works on a cluster, too: each call is about one stream.
+//! Here older signals come, so the streams are read first, and what is in them is marked; the rest
+//! is delivered as a daemon delivers. Works on a cluster, too: each call is about one stream.
 
 use super::RedisSink;
 use crate::config::RedisConfig;
