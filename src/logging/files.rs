@@ -12,9 +12,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-const DAY_NS: i64 = 86_400_000_000_000;
+const SECOND_NS: i64 = 1_000_000_000;
+const DAY_NS: i64 = 86_400 * SECOND_NS;
 /// Between two attempts at a disk that takes nothing.
-const RETRY_NS: i64 = 1_000_000_000;
+const RETRY_NS: i64 = SECOND_NS;
 
 pub struct LogFiles {
     folder: PathBuf,
@@ -82,21 +83,16 @@ impl LogFiles {
         Ok(())
     }
 
-    /// `NAME.log` becomes `NAME-20240115T103000Z.log`, and what has no room goes.
+    /// `NAME.log` becomes `NAME-20240115T103000.000000000Z.log`, and what has no room goes.
     fn put_away(&mut self, now_ns: i64) -> io::Result<()> {
         self.open = None;
-        let text = clock::rfc3339(now_ns - now_ns % 1_000_000_000);
-        let stamp = text.replace(['-', ':'], "");
-        let named = |n: u32| {
-            let more = if n == 0 {
-                String::new()
-            } else {
-                format!(".{n}")
-            };
-            self.folder.join(format!("{}-{stamp}{more}.log", self.name))
+        let named = |ns: i64| {
+            let second = clock::rfc3339(ns - ns % SECOND_NS).replace(['-', ':', 'Z'], "");
+            let name = format!("{}-{second}.{:09}Z.log", self.name, ns % SECOND_NS);
+            self.folder.join(name)
         };
-        let free = (0..1000).map(named).find(|path| !path.exists());
-        fs::rename(self.current(), free.unwrap_or_else(|| named(0)))?;
+        let free = (now_ns..).map(named).find(|path| !path.exists());
+        fs::rename(self.current(), free.unwrap_or_else(|| named(now_ns)))?;
         self.make_room()
     }
 
@@ -134,8 +130,8 @@ impl LogFiles {
 
     fn put(&mut self, line: &[u8], now_ns: i64) -> io::Result<()> {
         let over = |open: &Open| {
-            let full = open.bytes > 0 && open.bytes + line.len() as u64 > self.file_bytes;
-            full || open.day != now_ns / DAY_NS
+            let full = open.bytes + line.len() as u64 > self.file_bytes;
+            open.bytes > 0 && (full || open.day != now_ns / DAY_NS)
         };
         if self.open.as_ref().is_some_and(over) {
             self.put_away(now_ns)?;
@@ -154,6 +150,7 @@ impl LogFiles {
         }
         open.file.write_all(line)?;
         open.bytes += line.len() as u64;
+        open.day = now_ns / DAY_NS;
         Ok(())
     }
 }
@@ -236,7 +233,7 @@ mod tests {
             files.put(b"one\n", NOW_NS).expect("written");
             files.put(b"two\n", NOW_NS + DAY_NS).expect("written");
         }
-        let put_away = "host1-20231115T221320Z.log";
+        let put_away = "host1-20231115T221320.000000000Z.log";
         assert_eq!(names(dir.path()), [put_away, "host1.log"]);
         let mut files = files(dir.path());
         files.write_all(b"three\n").expect("written");
