@@ -41,7 +41,7 @@ use crate::strategy::parameters;
 use crate::summary::Summary;
 use crate::wait::Waiter;
 use crate::watchdog::beat;
-use crate::{http, strategies};
+use crate::{backup, http, strategies};
 use anyhow::{Context, anyhow, bail};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -453,7 +453,8 @@ impl Tasks {
         }
         if let Some(config) = stores.redis.clone() {
             let taken = taken.next().unwrap_or_default();
-            let context = self.follow_context(|m| &m.redis, config.batch, config.timeout, taken);
+            let batch = config.batch * redis::signals::BATCHES_AHEAD;
+            let context = self.follow_context(|m| &m.redis, batch, config.timeout, taken);
             let sink = RedisSink::new(config, self.config.name.clone(), Arc::clone(&self.metrics));
             tasks.push(tokio::task::spawn_local(deliver(
                 sink,
@@ -476,6 +477,15 @@ impl Tasks {
                 }
             }));
         }
+        let (metrics, backups) = (Arc::clone(&self.metrics), self.config.backups());
+        let mut stop = self.stop.clone();
+        tasks.push(tokio::task::spawn_local(async move {
+            let newest = |ns| metrics.backup_ns.set(ns);
+            tokio::select! {
+                () = backup::folder::watch(&backups, newest) => {}
+                () = net::stopped(&mut stop) => {}
+            }
+        }));
         let (config, metrics, stop) = (self.config.http, self.metrics, self.stop);
         let fresh = self.fresh;
         tasks.push(tokio::task::spawn_local(async move {

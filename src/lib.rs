@@ -1,6 +1,7 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod app;
+pub mod backup;
 pub mod capture;
 pub mod clock;
 pub mod commands;
@@ -12,6 +13,7 @@ pub mod exchanges;
 pub mod feed;
 pub mod http;
 pub mod indicators;
+pub mod keyspace;
 pub mod logging;
 pub mod market;
 pub mod metrics;

@@ -1,10 +1,15 @@
-//! Where logs go: stderr, as text for people or a JSON object a line. Started once, by `main`,
-//! before any thread starts; its level may change while it runs.
+//! Where logs go: stderr, as text for people or a JSON object a line; the daemon's to [`files`],
+//! too. Started once, by `main`, before any thread starts; its level may change while it runs.
 
-use crate::config::LogConfig;
+mod files;
+
+use crate::config::{Config, LogConfig};
+use files::LogFiles;
 use std::io::IsTerminal;
-use std::sync::OnceLock;
-use tracing_subscriber::EnvFilter;
+use std::sync::{Mutex, OnceLock};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, reload};
 
 /// The variable that overrides `[log] level`.
 pub const VARIABLE: &str = "TICKFORGE_LOG";
@@ -12,25 +17,60 @@ pub const VARIABLE: &str = "TICKFORGE_LOG";
 /// Sets the filter of the running log.
 static SET: OnceLock<Box<dyn Fn(EnvFilter) -> bool + Send + Sync>> = OnceLock::new();
 
-/// Starts logging; a second call does nothing.
+/// Starts logging to stderr; a second call does nothing.
 pub fn init(config: &LogConfig) {
+    init_with(config, None);
+}
+
+/// Starts the daemon's logging: to stderr, and to files where the configuration names their folder.
+pub fn init_daemon(config: &Config) {
+    let opened = config.logs().map(|folder| {
+        let LogConfig {
+            file_bytes,
+            total_bytes,
+            ..
+        } = config.log;
+        let opened = LogFiles::open(&folder, &config.name, file_bytes, total_bytes);
+        opened.map_err(|e| {
+            format!(
+                "no log files in {}: {e}; is it ours to write?",
+                folder.display()
+            )
+        })
+    });
+    match opened.transpose() {
+        Ok(files) => init_with(&config.log, files),
+        Err(problem) => {
+            init(&config.log);
+            tracing::warn!("{problem}");
+        }
+    }
+}
+
+fn init_with(config: &LogConfig, files: Option<LogFiles>) {
     let (filter, problem) = filter(&config.level, variable().as_deref());
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let (filter, handle) = reload::Layer::new(filter);
+    let stderr = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    // An error, here and below, only says that logging has been started before.
-    let _ = if config.json {
-        let builder = builder.json().with_filter_reloading();
-        let handle = builder.reload_handle();
-        let _ = SET.set(Box::new(move |filter| handle.reload(filter).is_ok()));
-        builder.try_init()
+    let stderr = if config.json {
+        stderr.json().boxed()
     } else {
-        let builder = builder.with_filter_reloading();
-        let handle = builder.reload_handle();
-        let _ = SET.set(Box::new(move |filter| handle.reload(filter).is_ok()));
-        builder.try_init()
+        stderr.boxed()
     };
+    let files = files.map(|files| {
+        tracing_subscriber::fmt::layer()
+            .json()
+            .with_writer(Mutex::new(files))
+    });
+    let log = tracing_subscriber::registry()
+        .with(filter)
+        .with(stderr)
+        .with(files);
+    // An error, here and below, only says that logging has been started before.
+    if log.try_init().is_ok() {
+        let _ = SET.set(Box::new(move |filter| handle.reload(filter).is_ok()));
+    }
     if let Some(problem) = problem {
         tracing::warn!("{problem}");
     }

@@ -47,6 +47,18 @@ enum Command {
     Signals(commands::signals::Args),
     /// Bring the PostgreSQL schema up to date
     Migrate(commands::migrate::Args),
+    /// Look after the PostgreSQL database
+    #[command(subcommand)]
+    Db(commands::db::Db),
+    /// What a user asked the AI
+    #[command(subcommand)]
+    Ai(commands::ai::Ai),
+    /// How a user's portfolios do
+    #[command(subcommand)]
+    Portfolio(commands::portfolio::Portfolio),
+    /// Look after the streams in Redis
+    #[command(subcommand)]
+    Redis(commands::redis::Redis),
     /// Is the configuration in order, and does each store answer?
     Check,
 }
@@ -77,6 +89,10 @@ fn main() -> ExitCode {
         }
         Command::Signals(args) => commands::signals(args, &common),
         Command::Migrate(args) => commands::migrate(args, &common),
+        Command::Db(command) => commands::db::run(command, &common),
+        Command::Ai(command) => commands::ai::run(&command, &common),
+        Command::Portfolio(command) => commands::portfolio::run(&command, &common),
+        Command::Redis(command) => commands::redis::run(&command, &common),
         Command::Check => commands::check(&common),
     };
     match done {

@@ -379,6 +379,8 @@ pub struct Metrics {
     pub books: [BookGauge; BOOK_GAUGES],
     pub passes: Passes,
     pub host_clock: HostClock,
+    /// When the newest backup of the database was taken, ns since the epoch; 0 = there is none.
+    pub backup_ns: Gauge,
     venues: RwLock<Vec<(&'static str, Arc<VenueMetrics>)>>,
 }
 

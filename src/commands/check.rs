@@ -34,13 +34,27 @@ pub async fn run(
         }
     };
     let data_dir = writable(&config.data_dir);
+    let paths = folders(&config);
     let stores = ask(&config.stores).await;
     if json {
-        writeln!(out, "{}", as_json(&data_dir, &stores))?;
+        writeln!(out, "{}", as_json(&data_dir, &paths, &stores))?;
     } else {
-        as_text(&data_dir, &stores, out)?;
+        as_text(&data_dir, &paths, &stores, out)?;
     }
-    Ok(data_dir.is_ok() && stores.iter().all(|(_, answer)| answer.is_ok()))
+    let mut answers = paths.iter().chain(&stores);
+    Ok(data_dir.is_ok() && answers.all(|(_, answer)| answer.is_ok()))
+}
+
+/// Those of `[paths]`.
+fn folders(config: &Config) -> Vec<Answer> {
+    let mut folders = vec![
+        ("models", writable(&config.models())),
+        ("backups", writable(&config.backups())),
+    ];
+    if let Some(logs) = config.logs() {
+        folders.push(("logs", writable(&logs)));
+    }
+    folders
 }
 
 /// Asks all stores at once: the slowest one's timeout is the longest wait.
@@ -96,7 +110,7 @@ fn writable(dir: &Path) -> Result<String, String> {
     match made {
         Ok(()) => Ok(absolute.display().to_string()),
         Err(error) => {
-            let remedy = "set data_dir to a folder that this user may write";
+            let remedy = "set data_dir or [paths] to folders that this user may write";
             Err(format!("{}: {error}; {remedy}", there.display()))
         }
     }
@@ -108,7 +122,7 @@ fn short(answer: &Result<String, String>) -> Value {
         .map_or_else(|reason| reason.as_str().into(), |_| "ok".into())
 }
 
-fn as_json(data_dir: &Result<String, String>, stores: &[Answer]) -> Value {
+fn as_json(data_dir: &Result<String, String>, paths: &[Answer], stores: &[Answer]) -> Value {
     let short = |(name, answer): &Answer| ((*name).to_owned(), short(answer));
     let details = stores.iter().filter_map(|(name, answer)| {
         let text = answer.as_ref().ok()?;
@@ -117,6 +131,7 @@ fn as_json(data_dir: &Result<String, String>, stores: &[Answer]) -> Value {
     json!({
         "config": "ok",
         "data_dir": self::short(data_dir),
+        "paths": paths.iter().map(short).collect::<Map<_, _>>(),
         "stores": stores.iter().map(short).collect::<Map<_, _>>(),
         "details": details.collect::<Map<_, _>>(),
     })
@@ -124,11 +139,13 @@ fn as_json(data_dir: &Result<String, String>, stores: &[Answer]) -> Value {
 
 fn as_text(
     data_dir: &Result<String, String>,
+    paths: &[Answer],
     stores: &[Answer],
     out: &mut dyn Write,
 ) -> std::io::Result<()> {
     writeln!(out, "config    ok")?;
-    let lines = std::iter::once(("data_dir", data_dir)).chain(stores.iter().map(|(n, a)| (*n, a)));
+    let others = paths.iter().chain(stores).map(|(n, a)| (*n, a));
+    let lines = std::iter::once(("data_dir", data_dir)).chain(others);
     for (name, answer) in lines {
         match answer {
             Ok(text) => writeln!(out, "{name:<9} ok, {text}")?,
@@ -172,7 +189,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let config = format!("data_dir = \"{}/a/b\"", dir.path().display());
         let (ok, text) = output(&config, true).await;
-        let expected = "{\"config\":\"ok\",\"data_dir\":\"ok\",\"details\":{},\"stores\":{}}\n";
+        let expected = "{\"config\":\"ok\",\"data_dir\":\"ok\",\"details\":{},\
+                        \"paths\":{\"backups\":\"ok\",\"models\":\"ok\"},\"stores\":{}}\n";
         assert_eq!((ok, text.as_str()), (true, expected));
         assert!(output(&config, false).await.1.contains("none configured"));
         assert_eq!(std::fs::read_dir(dir.path()).expect("there").count(), 0);

@@ -1,16 +1,21 @@
 //! One file for each command of the command line: its arguments, its work, its output. `main` calls
 //! them, and turns `false` into exit code 1.
 
+pub mod ai;
 pub mod check;
+pub mod db;
 pub mod demo;
 pub mod export;
 pub mod inspect;
 pub mod migrate;
+pub mod portfolio;
 pub mod record;
+pub mod redis;
 pub mod replay;
 pub mod run;
 pub mod signals;
 pub mod strategies;
+mod table;
 
 use crate::config::Config;
 use crate::strategy::parameters;
@@ -70,6 +75,9 @@ pub fn simulate(args: crate::simulate::Args, common: &Common) -> anyhow::Result<
 }
 
 pub fn signals(args: signals::Args, common: &Common) -> anyhow::Result<bool> {
+    if let Some(signals::What::Active(args)) = &args.what {
+        return signals::active::run(args, common);
+    }
     let config = common.load()?;
     crate::logging::init(&config.log);
     signals::run(

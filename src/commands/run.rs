@@ -25,7 +25,7 @@ pub struct Args {
 
 pub fn run(args: &Args, common: &Common) -> anyhow::Result<bool> {
     let config = common.load()?;
-    crate::logging::init(&config.log);
+    crate::logging::init_daemon(&config);
     super::install_crypto();
     if config.exchanges.is_empty() {
         anyhow::bail!(

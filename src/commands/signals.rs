@@ -2,6 +2,8 @@
 //! too: it takes no lock, changes nothing and asks no server. Called by `main`; all output goes to
 //! `out`.
 
+pub mod active;
+
 use crate::clock;
 use crate::publishers::journal::{self, Reader};
 use crate::signal::record::SignalRecord;
@@ -14,7 +16,10 @@ use std::time::Duration;
 const FOLLOW_EVERY: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Debug, Default, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    pub what: Option<What>,
     /// Go on with new signals as they are made
     #[arg(long)]
     pub follow: bool,
@@ -32,6 +37,13 @@ pub struct Args {
     pub symbol: Option<String>,
 }
 
+/// Instead of the journal's.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum What {
+    /// Those in PostgreSQL that hold now, the strongest first
+    Active(active::Args),
+}
+
 /// A time, ns since the epoch, or a time before now, ns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
@@ -39,7 +51,17 @@ pub enum Since {
     Ago(i64),
 }
 
-fn parse_since(text: &str) -> Result<Since, String> {
+impl Since {
+    /// ns since the epoch.
+    pub fn ns(self) -> i64 {
+        match self {
+            Since::At(ns) => ns,
+            Since::Ago(ns) => clock::now_ns().saturating_sub(ns),
+        }
+    }
+}
+
+pub fn parse_since(text: &str) -> Result<Since, String> {
     if let Some(ns) = clock::parse_rfc3339(text) {
         return Ok(Since::At(ns));
     }
@@ -119,13 +141,8 @@ struct Filter<'a> {
 
 impl<'a> Filter<'a> {
     fn new(args: &'a Args) -> Self {
-        let since_ns = match args.since {
-            None => i64::MIN,
-            Some(Since::At(ns)) => ns,
-            Some(Since::Ago(ns)) => clock::now_ns().saturating_sub(ns),
-        };
         Filter {
-            since_ns,
+            since_ns: args.since.map_or(i64::MIN, Since::ns),
             strategy: args.strategy.as_deref(),
             symbol: args.symbol.as_deref(),
         }

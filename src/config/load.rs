@@ -2,7 +2,11 @@
 //! wrong with it out. A value is never shown where it may be a secret.
 
 use super::section::{Report, Section, format_duration, parse_duration};
+<<<<<<< HEAD
+use super::stores::{Credentials, login, stores};
+=======
 use super::stores::{Credentials, api_keys, stores};
+>>>>>>> w-sql
 use super::*;
 use crate::strategy::Entry;
 use crate::strategy::parameters;
@@ -124,6 +128,11 @@ fn config(
         engine,
         http: http(top.section("http")),
         log: log(top.section("log")),
+        paths: paths(top.section("paths")),
+        backup: backup(top.section("backup"), credentials),
+        archive: ArchiveConfig {
+            login: login(top.section("archive"), credentials),
+        },
         strategies: strategies(top.section("strategies"), values, known),
     };
     top.finish();
@@ -343,8 +352,53 @@ fn log(mut s: Section<'_>) -> LogConfig {
         s.problem_of("level", text);
     }
     let json = s.flag("json", false);
+    let config = LogConfig {
+        level,
+        json,
+        file_bytes: s
+            .size("file_bytes", 64 << 10..=16 << 30)
+            .unwrap_or(64 << 20),
+        total_bytes: s
+            .size("total_bytes", 128 << 10..=16 << 40)
+            .unwrap_or(1 << 30),
+    };
+    if config.total_bytes < 2 * config.file_bytes {
+        let text =
+            "total_bytes must be at least twice file_bytes: one is written while one is kept";
+        s.problem_of("total_bytes", text);
+    }
     s.finish();
-    LogConfig { level, json }
+    config
+}
+
+fn paths(mut s: Section<'_>) -> PathsConfig {
+    let mut folder = |key: &'static str| {
+        let text = s.text(key)?;
+        if text.is_empty() {
+            s.problem_of(key, &format!("{key} must be a folder, found an empty text"));
+        }
+        Some(PathBuf::from(text))
+    };
+    let logs = folder("logs");
+    let config = PathsConfig {
+        // systemd's LogsDirectory=, which may be several: the first one.
+        logs: logs.or_else(|| {
+            let given = std::env::var_os("LOGS_DIRECTORY")?;
+            std::env::split_paths(&given).next()
+        }),
+        models: folder("models").unwrap_or_else(|| "models".into()),
+        backups: folder("backups").unwrap_or_else(|| "backups".into()),
+    };
+    s.finish();
+    config
+}
+
+fn backup(mut s: Section<'_>, credentials: &Credentials) -> BackupConfig {
+    let keep = s.duration("keep", DAY..=3660 * DAY).unwrap_or(30 * DAY);
+    BackupConfig {
+        keep,
+        login: login(s, credentials),
+    }
 }
 
 fn strategies(

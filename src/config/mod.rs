@@ -30,6 +30,9 @@ pub struct Config {
     pub engine: EngineConfig,
     pub http: HttpConfig,
     pub log: LogConfig,
+    pub paths: PathsConfig,
+    pub backup: BackupConfig,
+    pub archive: ArchiveConfig,
     /// Parameters by strategy; a strategy runs where its table is present, or all run where no
     /// table is. Values are checked against what the strategy declares.
     pub strategies: BTreeMap<String, toml::Table>,
@@ -64,6 +67,24 @@ impl Config {
             config.data_dir = dir.to_owned();
         }
         Ok(config)
+    }
+
+    /// The folder of backups.
+    pub fn backups(&self) -> PathBuf {
+        self.data_dir.join(&self.paths.backups)
+    }
+
+    /// The folder of model artifacts.
+    pub fn models(&self) -> PathBuf {
+        self.data_dir.join(&self.paths.models)
+    }
+
+    /// The folder of log files; `None` = the log goes to stderr alone.
+    pub fn logs(&self) -> Option<PathBuf> {
+        self.paths
+            .logs
+            .as_ref()
+            .map(|logs| self.data_dir.join(logs))
     }
 }
 
@@ -129,7 +150,7 @@ pub struct PostgresConfig {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct RedisConfig {
-    pub url: Secret,
+    pub servers: RedisServers,
     pub batch: usize,
     pub timeout: Duration,
     /// `MAXLEN ~` of the signal streams and of each market_updates stream.
@@ -143,6 +164,19 @@ pub struct RedisConfig {
     /// Exchange that writes `cache:market_data:SYMBOL` where several have the symbol; the first
     /// configured one where left out.
     pub primary: Vec<String>,
+}
+
+/// Which servers of Redis there are, and how they stand together.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RedisServers {
+    One(Secret),
+    /// Some of a cluster's nodes; they tell of the others.
+    Cluster(Vec<Secret>),
+    /// The host in `url` is the master's name, as the sentinels know it.
+    Sentinel {
+        sentinels: Vec<Secret>,
+        url: Secret,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -231,6 +265,55 @@ pub struct HttpConfig {
 pub struct LogConfig {
     pub level: String,
     pub json: bool,
+    /// A log file is closed at this size, or when the day is over.
+    pub file_bytes: u64,
+    /// Room for all log files; then the oldest go.
+    pub total_bytes: u64,
+}
+
+/// Folders; relative ones start at `data_dir`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PathsConfig {
+    pub logs: Option<PathBuf>,
+    pub models: PathBuf,
+    pub backups: PathBuf,
+}
+
+/// `tickforge db backup`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BackupConfig {
+    pub keep: Duration,
+    /// A role that reads every row; the daemon's own where left out.
+    pub login: Option<Login>,
+}
+
+/// `tickforge db archive`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArchiveConfig {
+    /// A role that may move every order; the daemon's own where left out.
+    pub login: Option<Login>,
+}
+
+/// A command's own way into the database. A file is read by that command alone, so that the daemon
+/// need not have it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Login {
+    Url(Secret),
+    File(PathBuf),
+}
+
+impl Login {
+    /// The error names the file.
+    pub fn url(&self) -> Result<Secret, String> {
+        let path = match self {
+            Login::Url(url) => return Ok(url.clone()),
+            Login::File(path) => path,
+        };
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Secret(text.trim().to_owned())),
+            Err(e) => Err(format!("url_file {} cannot be read: {e}", path.display())),
+        }
+    }
 }
 
 /// A text that is never printed.

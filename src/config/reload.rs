@@ -63,6 +63,15 @@ impl Config {
             ("[engine]", self.engine != new.engine),
             ("[http] listen", self.http.listen != new.http.listen),
             ("[log] json", self.log.json != new.log.json),
+            (
+                "[log] file_bytes",
+                self.log.file_bytes != new.log.file_bytes,
+            ),
+            (
+                "[log] total_bytes",
+                self.log.total_bytes != new.log.total_bytes,
+            ),
+            ("[paths]", self.paths != new.paths),
         ];
         let changed = sections.into_iter().filter(|(_, changed)| *changed);
         let mut names: Vec<_> = changed.map(|(name, _)| name.to_owned()).collect();

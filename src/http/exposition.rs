@@ -58,6 +58,8 @@ fn process(out: &mut Out, m: &Metrics) -> fmt::Result {
         "Times the host's clock stepped",
         host.steps.get(),
     )?;
+    let backup_ns = m.backup_ns.get().unsigned_abs();
+    out.timestamp("backup", "When the newest backup was taken", backup_ns)?;
     out.gauge("resident_bytes", "Memory in use", resident_bytes() as f64)?;
     let help = "Passes of a thread's loop, while idle too; 0 where it is not started";
     out.counters("thread_passes", "thread", help, &m.passes.all(), |c| {

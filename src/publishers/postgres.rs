@@ -5,12 +5,14 @@
 //! one connection serves; whatever breaks, it is dropped, and the next call starts anew: connect,
 //! migrate, list the pairs. So a restarted, restored or replaced server needs no human.
 
+mod read;
 mod rows;
 mod schema;
 mod server;
 
-pub use schema::{Migrated, migrate};
-pub use server::probe;
+pub use read::signals_since;
+pub use schema::{Migrated, Pending, migrate, pending};
+pub use server::{Limits, Server, probe};
 
 use super::{Entry, SignalSink, SinkError};
 use crate::config::PostgresConfig;
@@ -19,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::signal::record::SignalRecord;
 use rows::pair_key;
 use rustc_hash::FxHashSet;
-use server::{Limits, Server, cause, is_retriable, within};
+use server::{cause, is_retriable, within};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use std::collections::BTreeMap;

@@ -34,6 +34,9 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&both).into_owned()
 }
 
+/// What the timers start.
+const SERVICES: [&str; 2] = ["tickforge-backup", "tickforge-archive"];
+
 /// systemd's own measure of what the unit may do, from 0 to 10.
 fn exposure(unit: &str) -> Option<f64> {
     let dir = tempfile::tempdir().expect("a folder");
@@ -60,35 +63,77 @@ fn exposure(unit: &str) -> Option<f64> {
 }
 
 #[test]
-fn the_unit_may_do_little_with_pinned_cores_too() {
+fn the_units_may_do_little_with_pinned_cores_too() {
     let unit = shipped("systemd/tickforge.service");
     let pinned = format!("{unit}\n{}", shipped("systemd/pinning.conf"));
-    for unit in [unit, pinned] {
-        if let Some(figure) = exposure(&unit) {
+    let services = SERVICES.map(|name| shipped(&format!("systemd/{name}.service")));
+    for unit in [unit, pinned].iter().chain(&services) {
+        if let Some(figure) = exposure(unit) {
             assert!(figure <= 1.3, "{figure}");
         }
     }
 }
 
-#[test]
-fn systemd_understands_every_line_of_the_unit() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let unit = shipped("systemd/tickforge.service") + &shipped("systemd/pinning.conf");
-    let here = unit.replace("/usr/bin/tickforge", env!("CARGO_BIN_EXE_tickforge"));
+/// Puts a unit into `dir`, with the program that is here.
+fn install(dir: &Path, name: &str, text: &str) {
+    let here = text.replace("/usr/bin/tickforge", env!("CARGO_BIN_EXE_tickforge"));
     // What needs a system around it is not the unit's fault.
     let here = here
         .replace("After=network-online.target", "#")
         .replace("Wants=", "#");
-    fs::write(dir.path().join("tickforge.service"), here).expect("written");
-    let flags = ["verify", "--man=no", "./tickforge.service"];
+    fs::write(dir.join(name), here).expect("written");
+}
+
+#[test]
+fn systemd_understands_every_line_of_the_units() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let unit = shipped("systemd/tickforge.service") + &shipped("systemd/pinning.conf");
+    install(dir.path(), "tickforge.service", &unit);
+    let mut units = vec!["./tickforge.service".to_owned()];
+    for kind in SERVICES
+        .iter()
+        .flat_map(|name| [(name, "service"), (name, "timer")])
+    {
+        let name = format!("{}.{}", kind.0, kind.1);
+        install(dir.path(), &name, &shipped(&format!("systemd/{name}")));
+        units.push(format!("./{name}"));
+    }
+    let flags = ["verify", "--man=no"].into_iter();
+    let flags: Vec<&str> = flags.chain(units.iter().map(String::as_str)).collect();
     let Some(output) = tool(Path::new("systemd-analyze"), &flags, dir.path()) else {
         return;
     };
     let said = text(&output);
-    let of_ours = said
-        .lines()
-        .filter(|line| line.contains("tickforge.service"));
+    let of_ours = said.lines().filter(|line| line.contains("tickforge"));
     assert_eq!(of_ours.count(), 0, "{said}");
+}
+
+/// Each timer starts a command that the program has, by the service of its name.
+#[test]
+fn timers_start_commands_that_exist() {
+    for name in SERVICES {
+        let service = shipped(&format!("systemd/{name}.service"));
+        let line = service
+            .lines()
+            .find_map(|l| l.strip_prefix("ExecStart=/usr/bin/tickforge "));
+        let words: Vec<&str> = line
+            .expect("a command")
+            .split(" --config")
+            .next()
+            .unwrap()
+            .split(' ')
+            .collect();
+        let help = Command::new(env!("CARGO_BIN_EXE_tickforge"))
+            .args(&words)
+            .arg("--help")
+            .output();
+        assert!(help.expect("it starts").status.success(), "{words:?}");
+        let timer = shipped(&format!("systemd/{name}.timer"));
+        assert!(
+            timer.contains("Persistent=true") && !timer.contains("Unit="),
+            "{timer}"
+        );
+    }
 }
 
 fn promtool(arguments: &[&str]) {
@@ -190,7 +235,7 @@ fn scraped() -> String {
     let config = dir.path().join("tickforge.toml");
     let text = format!(
         "[exchanges.binance]\nsymbols = [\"*\"]\nws = {:?}\nrest = {:?}\n\
-         [http]\nlisten = \"127.0.0.1:{port}\"\n",
+         [http]\nlisten = \"127.0.0.1:{port}\"\n[paths]\nlogs = \"logs\"\n",
         exchange.ws, exchange.rest
     );
     fs::write(&config, text).expect("written");
@@ -211,6 +256,7 @@ fn scraped() -> String {
         let events = sample(&metrics, "tickforge_engine_events_total");
         let passed = metrics.contains("tickforge_start_timestamp_seconds 1");
         if passed && events > 500.0 {
+            logged_as_json(&data.join("logs/tickforge.log"));
             daemon.terminate();
             return metrics;
         }
@@ -218,6 +264,18 @@ fn scraped() -> String {
         assert!(Instant::now() < deadline, "{log}");
         std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// The daemon's log is in its folder, too: an object a line.
+fn logged_as_json(file: &Path) {
+    let text = fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let lines = text
+        .lines()
+        .map(|l| serde_json::from_str::<serde_json::Value>(l).expect(l));
+    let said: Vec<_> = lines
+        .map(|l| l["fields"]["message"].as_str().map(str::to_owned))
+        .collect();
+    assert!(said.contains(&Some("connected".to_owned())), "{text}");
 }
 
 #[test]

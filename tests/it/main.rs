@@ -9,9 +9,11 @@
 mod alloc;
 mod api_keys;
 mod applications;
+mod archive;
 mod capture;
 mod config;
 mod daemon;
+mod db;
 mod deploy;
 mod disk;
 mod emptied;
@@ -24,6 +26,7 @@ mod influx;
 #[cfg(feature = "influxdb2")]
 mod influx2;
 mod ingest;
+mod keyspace;
 mod kill;
 mod load;
 #[cfg(feature = "influxdb2")]
@@ -35,7 +38,11 @@ mod postgres;
 mod power;
 mod power_stores;
 mod proxy;
+mod rebuild;
 mod redis;
+mod redis_failover;
+mod redis_servers;
+mod redis_speed;
 mod replay;
 mod rights;
 mod schema;

@@ -269,8 +269,9 @@ fn the_rule_of_hot_files_sees_what_it_should() {
 }
 
 /// Who may use whom. What is not named here (the application, commands, `main`) may use all.
-const USES: [(&str, &[&str]); 26] = [
+const USES: [(&str, &[&str]); 28] = [
     ("swar", &[]),
+    ("backup", &["clock"]),
     ("clock", &[]),
     ("metrics", &[]),
     ("ring", &["metrics"]),
@@ -306,12 +307,14 @@ const USES: [(&str, &[&str]); 26] = [
             "strategy",
         ],
     ),
+    ("keyspace", &["config"]),
     (
         "publishers",
         &[
             "clock",
             "config",
             "exchanges",
+            "keyspace",
             "market",
             "metrics",
             "ring",

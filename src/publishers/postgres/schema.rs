@@ -160,6 +160,34 @@ async fn nothing_to_do(
     }))
 }
 
+/// What of this binary's schema a database does not have yet.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Pending {
+    /// The newest version that the database has; 0 = none.
+    pub version: i64,
+    /// In order: `0001_types`.
+    pub pending: Vec<String>,
+}
+
+/// Looks, and applies nothing.
+pub async fn pending(connection: &mut PgConnection) -> Result<Pending, sqlx::Error> {
+    let exists = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(TABLE);
+    let applied: Vec<i64> = if exists.fetch_one(&mut *connection).await? {
+        let sql = "SELECT version FROM _sqlx_migrations WHERE success";
+        sqlx::query_scalar(sql).fetch_all(connection).await?
+    } else {
+        Vec::new()
+    };
+    let migrator = sqlx::migrate!("./migrations");
+    let missing = migrator.iter().filter(|m| !applied.contains(&m.version));
+    Ok(Pending {
+        version: newest(&applied),
+        pending: missing
+            .map(|m| format!("{:04}_{}", m.version, m.description.replace(' ', "_")))
+            .collect(),
+    })
+}
+
 async fn versions(connection: &mut PgConnection) -> Result<Vec<i64>, MigrateError> {
     let applied = connection.list_applied_migrations(TABLE).await?;
     Ok(applied.iter().map(|a| a.version).collect())

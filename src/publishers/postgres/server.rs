@@ -45,13 +45,13 @@ pub async fn probe(config: &PostgresConfig) -> Result<String, String> {
 
 /// How long the server may spend on one statement, and on waiting for one lock.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub struct Limits {
     pub statement: Duration,
     pub lock: Duration,
 }
 
 /// One PostgreSQL server and database, as a URL names it.
-pub(super) struct Server {
+pub struct Server {
     options: PgConnectOptions,
     /// For messages: host, port, database and user, never the password.
     pub place: String,
@@ -94,6 +94,55 @@ impl Server {
         within(limit, options.connect()).await
     }
 
+    /// How other programs are told of the same server and database: variables of libpq, so that no
+    /// password is ever on a command line.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let options = &self.options;
+        let host = options.get_socket().map(|path| path.display().to_string());
+        let user = options.get_username();
+        let mut all = vec![
+            (
+                "PGHOST",
+                host.unwrap_or_else(|| options.get_host().to_owned()),
+            ),
+            ("PGPORT", options.get_port().to_string()),
+            ("PGUSER", user.to_owned()),
+            (
+                "PGDATABASE",
+                options.get_database().unwrap_or(user).to_owned(),
+            ),
+        ];
+        // The one way to the rest; a name may hold what no URL does, and is not asked for here.
+        let rest = options
+            .clone()
+            .username("user")
+            .database("name")
+            .to_url_lossy();
+        let form = rest.password().map(|p| p.replace('+', "%2B"));
+        let decoded = |text: &str| {
+            let mut url = rest.clone();
+            url.set_query(Some(&format!("p={text}")));
+            url.query_pairs()
+                .next()
+                .map(|(_, value)| value.into_owned())
+        };
+        all.extend(form.and_then(|p| decoded(&p)).map(|p| ("PGPASSWORD", p)));
+        for (key, value) in rest.query_pairs() {
+            let name = match key.as_ref() {
+                "sslmode" => "PGSSLMODE",
+                "sslrootcert" => "PGSSLROOTCERT",
+                "sslcert" => "PGSSLCERT",
+                "sslkey" => "PGSSLKEY",
+                _ => continue,
+            };
+            // libpq's own default, which allows what ours does.
+            if (name, value.as_ref()) != ("PGSSLMODE", "prefer") {
+                all.push((name, value.into_owned()));
+            }
+        }
+        all
+    }
+
     /// Place, cause and remedy in one line.
     pub fn explain(&self, error: &sqlx::Error) -> String {
         format!("{}: {}; {}", self.place, cause(error), remedy(error))
@@ -102,7 +151,7 @@ impl Server {
 
 /// Ends `work` after `limit`: a dead network gives no answer at all, which no setting of the server
 /// can cut short.
-pub(super) async fn within<T>(
+pub async fn within<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
@@ -231,6 +280,32 @@ mod tests {
         check(
             "postgres://bot:s3cret@%2Frun%2Fpostgresql/trading",
             "postgres at /run/postgresql, database trading, user bot",
+        );
+    }
+
+    #[test]
+    fn other_programs_are_told_by_variables() {
+        let check = |url: &str, expected: &[(&str, &str)]| {
+            let variables = Server::parse(url).expect("a url").environment();
+            for (name, value) in expected {
+                let found = variables.iter().find(|(n, _)| n == name);
+                assert_eq!(found.map(|(_, v)| v.as_str()), Some(*value), "{url} {name}");
+            }
+        };
+        check(
+            "postgres://a%40b:s3%2B%25+cret%20@db.example:6543/trading?sslmode=require",
+            &[
+                ("PGHOST", "db.example"),
+                ("PGPORT", "6543"),
+                ("PGUSER", "a@b"),
+                ("PGDATABASE", "trading"),
+                ("PGPASSWORD", "s3+%+cret "),
+                ("PGSSLMODE", "require"),
+            ],
+        );
+        check(
+            "postgres://bot@%2Frun%2Fpostgresql",
+            &[("PGHOST", "/run/postgresql"), ("PGDATABASE", "bot")],
         );
     }
 
