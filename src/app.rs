@@ -21,7 +21,7 @@ mod recording;
 
 pub use recording::Recording;
 
-use crate::capture::Recorder;
+use crate::capture::{Dir, Line, Recorder, mark};
 use crate::clock::Clock;
 use crate::config::{Changes, Config};
 use crate::cores::{self, Placement};
@@ -29,6 +29,7 @@ use crate::engine::{Engine, Plan};
 use crate::market::{Event, InstrumentId, Reason, Registry, Tick};
 use crate::metrics::{Metrics, SignalMetrics, TickMetrics};
 use crate::net::{self, Hub};
+use crate::outcome::Decision;
 use crate::publishers::follow::{FollowContext, follow};
 use crate::publishers::journal::{self, Journal, JournalContext, System};
 use crate::publishers::postgres::PostgresSink;
@@ -36,7 +37,7 @@ use crate::publishers::redis::{self, RedisSink};
 use crate::publishers::{SignalSink, influx, parquet};
 use crate::ring::{Consumer, Producer, ring};
 use crate::runner::{Runner, TickOutlet};
-use crate::signal::record::Described;
+use crate::signal::record::{Described, SignalRecord};
 use crate::strategy::parameters;
 use crate::summary::Summary;
 use crate::wait::Waiter;
@@ -135,20 +136,23 @@ impl App {
         let (signals, signals_out) = ring(engine_config.signal_ring);
         let (broken, broken_out) = ring(BROKEN_RING);
 
-        let recorder = record.as_deref().map(Recorder::start).transpose()?;
+        let mut recorder = record.as_deref().map(Recorder::start).transpose()?;
         let (journal, opened) = Journal::open(&wiring.journal_dir(), &wiring.config.journal)?;
+        let unfinished = wiring.unfinished(&journal, recorder.as_mut())?;
         wiring.metrics.journal.torn_bytes.set(opened.torn_bytes);
         let max_bytes = wiring.config.journal.max_bytes;
         wiring.metrics.journal.max_bytes.set(max_bytes);
         let (published, published_out) = watch::channel(opened.last_seq);
         let mut stores = Stores::new(&wiring, published_out, stores_stop.clone());
-        let context = wiring.journal_context(published, stores.taken.clone());
+        let context = wiring.journal_context(published, stores.taken.clone(), &unfinished);
         let journal = spawn("journal", &wiring.placement.others, move || {
             journal::run(signals_out, journal, context, journal_stop)
         })?;
         let outlets = std::mem::take(&mut stores.outlets);
         let threads = stores.start(&wiring)?;
-        let engine = wiring.engine(plans, events_out, signals, outlets, broken)?;
+        let mut engine = Engine::new(Arc::clone(&wiring.registry), plans);
+        engine.resume(unfinished.into_iter().map(|(_, signal)| signal));
+        let engine = wiring.engine(engine, events_out, signals, outlets, broken)?;
         let ingest = wiring.ingest(events, broken_out, recorder, ingest_stop)?;
         Ok(App {
             metrics: wiring.metrics,
@@ -265,6 +269,7 @@ impl Wiring {
         &self,
         published: watch::Sender<u64>,
         taken: Vec<Arc<AtomicU64>>,
+        unfinished: &[(u64, SignalRecord)],
     ) -> JournalContext {
         JournalContext {
             producer: self.config.name.clone(),
@@ -275,20 +280,42 @@ impl Wiring {
             sync: self.config.journal.sync,
             published,
             taken,
+            unfinished: unfinished.iter().map(|(n, s)| (s.signal_id, *n)).collect(),
         }
+    }
+
+    /// Signals of earlier runs that have not ended; a recording begins with them.
+    fn unfinished(
+        &self,
+        journal: &Journal,
+        recorder: Option<&mut Recorder>,
+    ) -> anyhow::Result<Vec<(u64, SignalRecord)>> {
+        let found = journal::unfinished(journal).context("reading the journal's open signals")?;
+        if !found.is_empty() {
+            tracing::info!(signals = found.len(), "still open, watched again");
+        }
+        if let Some(recorder) = recorder {
+            for (_, signal) in &found {
+                let line = Line::new(self.clock.now_ns(), mark::RECORDER, Dir::Mark)
+                    .with_mark(mark::UNFINISHED, "", "restart")
+                    .with_payload(&serde_json::to_vec(signal)?, false);
+                recorder.record(line);
+            }
+        }
+        Ok(found)
     }
 
     fn engine(
         &self,
-        plans: Vec<Plan>,
+        engine: Engine,
         events: Consumer<Event>,
-        signals: Producer<crate::signal::Signal>,
+        signals: Producer<Decision>,
         ticks: Vec<TickOutlet>,
         broken: Producer<(InstrumentId, Reason)>,
     ) -> anyhow::Result<JoinHandle<Engine>> {
         let limits = &self.config.engine;
         let runner = Runner {
-            engine: Engine::new(Arc::clone(&self.registry), plans),
+            engine,
             events,
             signals,
             ticks,

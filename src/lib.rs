@@ -15,6 +15,7 @@ pub mod logging;
 pub mod market;
 pub mod metrics;
 pub mod net;
+pub mod outcome;
 pub mod playback;
 pub mod publishers;
 pub mod replay;

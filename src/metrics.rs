@@ -181,6 +181,12 @@ pub struct EngineMetrics {
     pub signals: Counter,
     /// Signals not published because their book was stale.
     pub signals_suppressed: Counter,
+    /// Signals not published because their strategy or instrument is switched off.
+    pub signals_switched_off: Counter,
+    /// Signals that have ended.
+    pub outcomes: Counter,
+    /// Signals that have not ended yet.
+    pub signals_open: Counter,
     pub strategies_stopped: Counter,
     pub checksums_ok: Counter,
     pub checksums_failed: Counter,
@@ -228,6 +234,8 @@ pub struct TickMetrics {
 #[derive(Default)]
 pub struct SignalMetrics {
     pub delivered: Counter,
+    /// The same of outcomes.
+    pub concluded: Counter,
     pub retries: Counter,
     pub refused: Counter,
     /// 1 while the store answers.
@@ -242,6 +250,8 @@ pub struct SignalMetrics {
 #[derive(Default)]
 pub struct JournalMetrics {
     pub appended: Counter,
+    /// The same of outcomes.
+    pub outcomes: Counter,
     /// Refused because the journal is full of undelivered signals, or the disk is.
     pub refused: Counter,
     /// Bytes cut off as a torn tail at start.

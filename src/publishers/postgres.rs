@@ -12,7 +12,7 @@ mod server;
 pub use schema::{Migrated, migrate};
 pub use server::probe;
 
-use super::{Entry, SignalSink, SinkError};
+use super::{Concluded, Entry, SignalSink, SinkError};
 use crate::config::PostgresConfig;
 use crate::market::{Instrument, Registry};
 use crate::metrics::Metrics;
@@ -26,6 +26,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
+
+/// A signal that is over this long is put out though its market has shown no end of it: long enough
+/// for what is on its way here.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Pairs in one statement.
 const PAIRS: usize = 1000;
@@ -94,6 +98,12 @@ impl PostgresSink {
         self.settle(session, outcome)
     }
 
+    async fn try_conclude(&mut self, outcomes: &[Concluded]) -> Result<(), SinkError> {
+        let mut session = self.session().await?;
+        let outcome = session.conclude(outcomes).await;
+        self.settle(session, outcome)
+    }
+
     async fn try_idle(&mut self) -> Result<(), SinkError> {
         let mut session = self.session().await?;
         let outcome = session.idle(&self.instruments, self.anchor).await;
@@ -116,6 +126,12 @@ impl SignalSink for PostgresSink {
 
     async fn deliver(&mut self, entries: &[Entry]) -> Result<(), SinkError> {
         let outcome = self.try_deliver(entries).await;
+        self.count(&outcome);
+        outcome
+    }
+
+    async fn conclude(&mut self, outcomes: &[Concluded]) -> Result<(), SinkError> {
+        let outcome = self.try_conclude(outcomes).await;
         self.count(&outcome);
         outcome
     }
@@ -195,6 +211,34 @@ impl Session {
         }
     }
 
+    /// What became of signals, in one statement.
+    async fn conclude(&mut self, outcomes: &[Concluded]) -> Result<(), SinkError> {
+        match within(self.limit, rows::conclude(&mut self.connection, outcomes)).await {
+            Ok(()) => Ok(()),
+            Err(e) if is_retriable(&e) => Err(self.retry(&e)),
+            Err(e) if outcomes.len() == 1 => Err(SinkError::Refused {
+                index: 0,
+                reason: cause(&e),
+            }),
+            Err(_) => self.find_refused_outcome(outcomes).await,
+        }
+    }
+
+    async fn find_refused_outcome(&mut self, outcomes: &[Concluded]) -> Result<(), SinkError> {
+        for (index, one) in outcomes.iter().enumerate() {
+            let one = std::slice::from_ref(one);
+            match within(self.limit, rows::conclude(&mut self.connection, one)).await {
+                Ok(()) => {}
+                Err(e) if is_retriable(&e) => return Err(self.retry(&e)),
+                Err(e) => {
+                    let reason = cause(&e);
+                    return Err(SinkError::Refused { index, reason });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Asks for a signal that was there rather than only for an answer: a table that is truncated,
     /// or a server that failed over to a copy that lagged, is noticed though nothing is to be sent.
     async fn idle(
@@ -203,6 +247,7 @@ impl Session {
         anchor: Option<Uuid>,
     ) -> Result<(), SinkError> {
         self.list(instruments).await?;
+        self.lapse().await?;
         match anchor {
             Some(id) => {
                 let there = self.has_signal(id).await;
@@ -211,6 +256,16 @@ impl Session {
             None => within(self.limit, self.connection.ping())
                 .await
                 .map_err(|e| self.retry(&e)),
+        }
+    }
+
+    async fn lapse(&mut self) -> Result<(), SinkError> {
+        loop {
+            match within(self.limit, rows::lapse(&mut self.connection, GRACE)).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(e) => return Err(self.retry(&e)),
+            }
         }
     }
 

@@ -269,7 +269,7 @@ fn the_rule_of_hot_files_sees_what_it_should() {
 }
 
 /// Who may use whom. What is not named here (the application, commands, `main`) may use all.
-const USES: [(&str, &[&str]); 25] = [
+const USES: [(&str, &[&str]); 26] = [
     ("swar", &[]),
     ("clock", &[]),
     ("metrics", &[]),
@@ -283,6 +283,7 @@ const USES: [(&str, &[&str]); 25] = [
     ("exchanges", &["clock", "market", "swar"]),
     ("capture", &["clock", "market", "swar"]),
     ("signal", &["clock", "market"]),
+    ("outcome", &["clock", "market", "signal"]),
     // A strategy sees the market's state, which holds instances of strategies.
     ("state", &["indicators", "market", "signal", "strategy"]),
     (
@@ -299,6 +300,7 @@ const USES: [(&str, &[&str]); 25] = [
             "indicators",
             "market",
             "metrics",
+            "outcome",
             "ring",
             "signal",
             "state",
@@ -314,6 +316,7 @@ const USES: [(&str, &[&str]); 25] = [
             "exchanges",
             "market",
             "metrics",
+            "outcome",
             "ring",
             "signal",
             "wait",
@@ -329,7 +332,7 @@ const USES: [(&str, &[&str]); 25] = [
     (
         "runner",
         &[
-            "clock", "engine", "market", "metrics", "ring", "signal", "state", "wait",
+            "clock", "engine", "market", "metrics", "outcome", "ring", "signal", "state", "wait",
         ],
     ),
     (
@@ -341,6 +344,7 @@ const USES: [(&str, &[&str]); 25] = [
             "feed",
             "market",
             "metrics",
+            "outcome",
             "signal",
             "state",
         ],

@@ -2,12 +2,15 @@
 //! `trading_signals`. It must not decide what an error means. Called by the sink within its limits.
 
 use crate::market::Instrument;
-use crate::publishers::Entry;
+use crate::outcome::Ending;
+use crate::outcome::record::OutcomeRecord;
+use crate::publishers::{Concluded, Entry};
 use crate::signal::record::SignalRecord;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 use sqlx::postgres::PgConnection;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Names a pair in the sink's memory of what the table has. No exchange's name has a space.
@@ -190,6 +193,94 @@ pub(super) async fn insert_signals(
     Err(sqlx::Error::Protocol(format!(
         "of {expected} signals only {there} are stored: a row of trading_pairs is missing"
     )))
+}
+
+/// Only what has no outcome yet is changed, so that a repeat changes nothing and of two daemons the
+/// first one counts. Locked in the order of ids, as for inserting.
+const CONCLUDE: &str = "
+UPDATE trading_signals AS s SET
+    is_active = false,
+    expired_at = e.expired_at,
+    actual_outcome = e.actual_outcome,
+    accuracy_score = e.accuracy_score,
+    market_conditions = COALESCE(s.market_conditions, '{}') || jsonb_build_object('outcome', e.outcome)
+FROM (
+    SELECT u.id, u.expired_at::timestamptz, u.actual_outcome, u.accuracy_score, u.outcome::jsonb
+    FROM UNNEST($1::uuid[], $2::text[], $3::numeric[], $4::numeric[], $5::text[])
+        AS u(id, expired_at, actual_outcome, accuracy_score, outcome)
+    JOIN trading_signals t ON t.id = u.id
+    WHERE NOT COALESCE(t.market_conditions ? 'outcome', false)
+    ORDER BY u.id
+    FOR NO KEY UPDATE OF t
+) AS e
+WHERE s.id = e.id AND NOT COALESCE(s.market_conditions ? 'outcome', false)";
+
+/// Writes what became of signals whose rows have no outcome yet. A signal that is not there (it was
+/// refused, or archived) is left out.
+pub(super) async fn conclude(
+    connection: &mut PgConnection,
+    outcomes: &[Concluded],
+) -> Result<(), sqlx::Error> {
+    // An UPDATE takes one row for each id only.
+    let first: BTreeMap<Uuid, &OutcomeRecord> = outcomes
+        .iter()
+        .rev()
+        .map(|o| (o.record.signal_id, &o.record))
+        .collect();
+    let numbers = |of: fn(&OutcomeRecord) -> Option<Decimal>| -> Vec<Option<Decimal>> {
+        first.values().map(|r| of(r)).collect()
+    };
+    let expired = |r: &&OutcomeRecord| (r.ending == EXPIRED).then(|| r.valid_until.clone());
+    sqlx::query(CONCLUDE)
+        .bind(first.keys().copied().collect::<Vec<Uuid>>())
+        .bind(first.values().map(expired).collect::<Vec<Option<String>>>())
+        .bind(numbers(|r| r.actual_outcome))
+        .bind(numbers(|r| r.accuracy_score))
+        .bind(first.values().map(|r| detail(r)).collect::<Vec<String>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+const EXPIRED: &str = Ending::Expired.name();
+
+/// What the table has no column for.
+fn detail(record: &OutcomeRecord) -> String {
+    json!({
+        "producer": record.producer,
+        "ending": record.ending,
+        "exit_price": record.exit_price,
+        "change_percent": record.change_percent,
+        "ended_at": record.ended_at,
+        "data_quality": record.data_quality,
+    })
+    .to_string()
+}
+
+/// Rows in one statement that nobody waits for.
+const LAPSED_AT_ONCE: i64 = 1000;
+
+/// A market that is silent, or a daemon that was away, ends no signal: its row is no longer active
+/// all the same. Rows that somebody has locked are left for the next time. What became of the
+/// signal comes later, if it can be known.
+const LAPSE: &str = "
+UPDATE trading_signals SET is_active = false, expired_at = valid_until
+WHERE id IN (
+    SELECT id FROM trading_signals WHERE is_active AND valid_until < now() - $1::interval
+    ORDER BY valid_until LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+)";
+
+/// Puts out signals whose validity ended before `grace`; true where there may be more.
+pub(super) async fn lapse(
+    connection: &mut PgConnection,
+    grace: Duration,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(LAPSE)
+        .bind(format!("{} milliseconds", grace.as_millis()))
+        .bind(LAPSED_AT_ONCE)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() >= LAPSED_AT_ONCE as u64)
 }
 
 /// The strategy's own values, and what the table has no column for. Ours win over equal names.

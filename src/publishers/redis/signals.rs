@@ -274,7 +274,10 @@ impl SignalSink for RedisSink {
         let Some(first) = entries.first() else {
             return Ok(());
         };
-        self.ready(Some(first.seq.saturating_sub(1))).await?;
+        // Outcomes have numbers of the journal, too, which this account knows nothing of.
+        let before = first.seq.saturating_sub(1);
+        self.ready(Some(self.last.map_or(before, |(seq, _)| seq)))
+            .await?;
         let mut before = 0;
         for batch in entries.chunks(self.config.batch.max(1)) {
             self.append(batch, before).await?;
