@@ -23,16 +23,17 @@ pub use recording::Recording;
 
 use crate::capture::{Dir, Line, Recorder, mark};
 use crate::clock::Clock;
-use crate::config::{Changes, Config};
+use crate::config::{Changes, Config, PostgresConfig};
 use crate::cores::{self, Placement};
 use crate::engine::{Engine, Plan};
 use crate::market::{Event, InstrumentId, Reason, Registry, Tick};
 use crate::metrics::{Metrics, SignalMetrics, TickMetrics};
-use crate::net::{self, Hub};
+use crate::net::{self, Hub, SwitchContext};
 use crate::outcome::Decision;
 use crate::publishers::follow::{FollowContext, follow};
 use crate::publishers::journal::{self, Journal, JournalContext, System};
-use crate::publishers::postgres::PostgresSink;
+use crate::publishers::notifications::NotificationSink;
+use crate::publishers::postgres::{self, PostgresSink};
 use crate::publishers::redis::{self, RedisSink};
 use crate::publishers::{SignalSink, influx, parquet};
 use crate::ring::{Consumer, Producer, ring};
@@ -40,6 +41,7 @@ use crate::runner::{Runner, TickOutlet};
 use crate::signal::record::{Described, SignalRecord};
 use crate::strategy::parameters;
 use crate::summary::Summary;
+use crate::switches::{self, Told};
 use crate::wait::Waiter;
 use crate::watchdog::beat;
 use crate::{http, strategies};
@@ -149,11 +151,15 @@ impl App {
             journal::run(signals_out, journal, context, journal_stop)
         })?;
         let outlets = std::mem::take(&mut stores.outlets);
-        let threads = stores.start(&wiring)?;
+        let (telling, told) = watch::channel(Told {
+            switches: switches::load(&switches::path(&wiring.config.data_dir)),
+            read: wiring.config.stores.postgres.is_none(),
+        });
+        let threads = stores.start(&wiring, telling)?;
         let mut engine = Engine::new(Arc::clone(&wiring.registry), plans);
         engine.resume(unfinished.into_iter().map(|(_, signal)| signal));
         let engine = wiring.engine(engine, events_out, signals, outlets, broken)?;
-        let ingest = wiring.ingest(events, broken_out, recorder, ingest_stop)?;
+        let ingest = wiring.ingest(events, broken_out, recorder, told, ingest_stop)?;
         Ok(App {
             metrics: wiring.metrics,
             registry: wiring.registry,
@@ -332,8 +338,10 @@ impl Wiring {
         events: Producer<Event>,
         broken: Consumer<(InstrumentId, Reason)>,
         recorder: Option<Recorder>,
+        told: watch::Receiver<Told>,
         stop: Stop,
     ) -> anyhow::Result<JoinHandle<()>> {
+        let strategies = self.described.iter().map(|d| d.strategy).collect();
         let (registry, metrics) = (Arc::clone(&self.registry), Arc::clone(&self.metrics));
         let (clock, config) = (self.clock, self.config.clone());
         let others = self.placement.others.clone();
@@ -341,7 +349,8 @@ impl Wiring {
             let work = async {
                 let passing = Arc::clone(&metrics);
                 tokio::task::spawn_local(async move { beat(&passing.passes.ingest).await });
-                let hub = Hub::new(events, broken, registry, metrics, clock, recorder);
+                let switches = SwitchContext { told, strategies };
+                let hub = Hub::new(events, broken, registry, metrics, clock, recorder, switches);
                 net::ingest(&config, hub, stop).await;
             };
             if let Err(e) = net::drive::block_on(others, work) {
@@ -361,6 +370,8 @@ struct Stores {
     influx: Option<Consumer<Tick>>,
     updates: Option<Consumer<Tick>>,
     parquet: Option<Consumer<Tick>>,
+    /// For positions and analyses.
+    market: Option<Consumer<Tick>>,
 }
 
 impl Stores {
@@ -376,8 +387,14 @@ impl Stores {
             .redis
             .wanted
             .set(config.redis.is_some().into());
-        let followers =
-            usize::from(config.postgres.is_some()) + usize::from(config.redis.is_some());
+        let notifies = config.postgres.as_ref().is_some_and(|c| c.notify);
+        wiring.metrics.notifications.wanted.set(notifies.into());
+        let followers = usize::from(config.postgres.is_some())
+            + usize::from(config.redis.is_some())
+            + usize::from(notifies);
+        let market = config.postgres.as_ref();
+        let market =
+            market.is_some_and(|c| !(c.positions_every.is_zero() && c.analysis_every.is_zero()));
         let mut outlets = Vec::new();
         let mut outlet = |wanted: bool, metrics: fn(&Metrics) -> &TickMetrics, quotes: bool| {
             wanted.then(|| {
@@ -390,6 +407,7 @@ impl Stores {
             influx: outlet(config.influx.is_some(), |m| &m.influx, true),
             updates: outlet(config.redis.is_some(), |m| &m.market_updates, false),
             parquet: outlet(config.parquet.is_some(), |m| &m.parquet, true),
+            market: outlet(market, |m| &m.market, false),
             outlets,
             taken: (0..followers).map(|_| Arc::default()).collect(),
             published,
@@ -398,7 +416,11 @@ impl Stores {
     }
 
     /// Starts the stores' thread, and Parquet's own, since it blocks on the disk.
-    fn start(self, wiring: &Wiring) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    fn start(
+        self,
+        wiring: &Wiring,
+        telling: watch::Sender<Told>,
+    ) -> anyhow::Result<Vec<JoinHandle<()>>> {
         let mut threads = Vec::new();
         if let (Some(ticks), Some(config)) = (self.parquet, wiring.config.stores.parquet.clone()) {
             let dir = parquet::dir(&wiring.config.data_dir);
@@ -415,11 +437,12 @@ impl Stores {
             published: self.published,
             taken: self.taken,
             fresh: wiring.fresh.clone(),
+            telling,
             stop: self.stop,
         };
-        let (influx, updates) = (self.influx, self.updates);
+        let (influx, updates, market) = (self.influx, self.updates, self.market);
         threads.push(spawn("stores", &wiring.placement.others, move || {
-            if let Err(e) = block_on(tasks.run(influx, updates)) {
+            if let Err(e) = block_on(tasks.run(influx, updates, market)) {
                 tracing::error!("the stores' thread has no runtime: {e:#}");
             }
         })?);
@@ -435,11 +458,17 @@ struct Tasks {
     published: watch::Receiver<u64>,
     taken: Vec<Arc<AtomicU64>>,
     fresh: watch::Receiver<Duration>,
+    telling: watch::Sender<Told>,
     stop: Stop,
 }
 
 impl Tasks {
-    async fn run(self, influx: Option<Consumer<Tick>>, updates: Option<Consumer<Tick>>) {
+    async fn run(
+        self,
+        influx: Option<Consumer<Tick>>,
+        updates: Option<Consumer<Tick>>,
+        market: Option<Consumer<Tick>>,
+    ) {
         let mut tasks = Vec::new();
         let (passing, mut stop) = (Arc::clone(&self.metrics), self.stop.clone());
         // Keeps the thread, and what watches it, where nothing else is configured.
@@ -451,7 +480,10 @@ impl Tasks {
         }));
         let mut taken = self.taken.iter().cloned();
         let stores = self.config.stores.clone();
-        if let Some(config) = stores.postgres {
+        if let Some(config) = stores.postgres.clone() {
+            tasks.extend(self.alongside_postgres(config, market));
+        }
+        if let Some(config) = stores.postgres.clone() {
             let taken = taken.next().unwrap_or_default();
             let context = self.follow_context(|m| &m.postgres, config.batch, config.timeout, taken);
             let sink = PostgresSink::new(
@@ -469,6 +501,18 @@ impl Tasks {
             let taken = taken.next().unwrap_or_default();
             let context = self.follow_context(|m| &m.redis, config.batch, config.timeout, taken);
             let sink = RedisSink::new(config, self.config.name.clone(), Arc::clone(&self.metrics));
+            tasks.push(tokio::task::spawn_local(deliver(
+                sink,
+                context,
+                self.stop.clone(),
+            )));
+        }
+        if let Some(config) = stores.postgres.filter(|c| c.notify) {
+            let taken = taken.next().unwrap_or_default();
+            let of: fn(&Metrics) -> &SignalMetrics = |m| &m.notifications;
+            let context = self.follow_context(of, config.batch, config.timeout, taken);
+            let metrics = Arc::clone(&self.metrics);
+            let sink = NotificationSink::new(config, stores.redis.clone(), metrics);
             tasks.push(tokio::task::spawn_local(deliver(
                 sink,
                 context,
@@ -501,6 +545,24 @@ impl Tasks {
             // A task that panicked was reported by the panic hook.
             let _ = task.await;
         }
+    }
+
+    /// What is read of PostgreSQL, and what is written there beside signals.
+    fn alongside_postgres(
+        &self,
+        config: PostgresConfig,
+        market: Option<Consumer<Tick>>,
+    ) -> Vec<tokio::task::JoinHandle<()>> {
+        let kept = switches::path(&self.config.data_dir);
+        let told = self.telling.clone();
+        let watch = postgres::watch(config.clone(), kept, told, self.stop.clone());
+        let mut tasks = vec![tokio::task::spawn_local(watch)];
+        if let Some(ticks) = market {
+            let (registry, metrics) = (Arc::clone(&self.registry), Arc::clone(&self.metrics));
+            let work = postgres::market(ticks, config, registry, metrics, self.stop.clone());
+            tasks.push(tokio::task::spawn_local(work));
+        }
+        tasks
     }
 
     fn follow_context(

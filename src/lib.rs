@@ -1,5 +1,6 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod analysis;
 pub mod app;
 pub mod capture;
 pub mod clock;
@@ -15,6 +16,7 @@ pub mod logging;
 pub mod market;
 pub mod metrics;
 pub mod net;
+pub mod notify;
 pub mod outcome;
 pub mod playback;
 pub mod publishers;
@@ -30,6 +32,7 @@ pub mod strategy;
 pub mod suggest;
 pub mod summary;
 mod swar;
+pub mod switches;
 pub mod view;
 pub mod wait;
 pub mod watchdog;

@@ -373,13 +373,18 @@ pub struct Metrics {
     pub journal: JournalMetrics,
     pub postgres: SignalMetrics,
     pub redis: SignalMetrics,
+    pub notifications: SignalMetrics,
+    pub notifications_queued: Counter,
     pub influx: TickMetrics,
     pub parquet: TickMetrics,
     pub market_updates: TickMetrics,
+    /// Trades for positions and analyses.
+    pub market: TickMetrics,
     pub books: [BookGauge; BOOK_GAUGES],
     pub passes: Passes,
     pub host_clock: HostClock,
     venues: RwLock<Vec<(&'static str, Arc<VenueMetrics>)>>,
+    switched_off: RwLock<Vec<String>>,
 }
 
 impl Metrics {
@@ -391,6 +396,16 @@ impl Metrics {
         }
         venues.push((exchange, Arc::default()));
         Arc::clone(&venues[venues.len() - 1].1)
+    }
+
+    /// What an operator has switched off: `strategy ema_cross`, `instrument binance:BTC/USDT`.
+    pub fn switched_off(&self) -> Vec<String> {
+        let off = self.switched_off.read().unwrap_or_else(|e| e.into_inner());
+        off.clone()
+    }
+
+    pub fn set_switched_off(&self, names: Vec<String>) {
+        *self.switched_off.write().unwrap_or_else(|e| e.into_inner()) = names;
     }
 
     pub fn venues(&self) -> Vec<(&'static str, Arc<VenueMetrics>)> {

@@ -17,5 +17,9 @@ pub const UNFINISHED: &str = "unfinished";
 pub const SWITCHED: &str = "switched";
 pub const ON: &str = "on";
 pub const OFF: &str = "off";
+/// What a switch was put to.
+pub const fn on_or_off(on: bool) -> &'static str {
+    if on { ON } else { OFF }
+}
 /// Why a connection ended that we closed ourselves: its books are not stale for it.
 pub const STOPPED: &str = "stopped";

@@ -9,6 +9,7 @@ pub mod follow;
 pub mod influx;
 mod intake;
 pub mod journal;
+pub mod notifications;
 pub mod parquet;
 pub mod postgres;
 pub mod redis;

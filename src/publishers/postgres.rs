@@ -5,19 +5,25 @@
 //! one connection serves; whatever breaks, it is dropped, and the next call starts anew: connect,
 //! migrate, list the pairs. So a restarted, restored or replaced server needs no human.
 
+mod market;
+mod notify;
+mod pairs;
 mod rows;
 mod schema;
 mod server;
+mod watch;
 
+pub use market::market;
 pub use schema::{Migrated, migrate};
 pub use server::probe;
+pub use watch::watch;
 
 use super::{Concluded, Entry, SignalSink, SinkError};
 use crate::config::PostgresConfig;
-use crate::market::{Instrument, Registry};
+use crate::market::{ExchangeList, Instrument, Registry};
 use crate::metrics::Metrics;
 use crate::signal::record::SignalRecord;
-use rows::pair_key;
+use pairs::pair_key;
 use rustc_hash::FxHashSet;
 use server::{Limits, Server, cause, is_retriable, within};
 use sqlx::Connection;
@@ -144,13 +150,14 @@ impl SignalSink for PostgresSink {
 }
 
 /// One connection, and what is known of the tables behind it.
-struct Session {
+pub(super) struct Session {
     server: Server,
     connection: PgConnection,
     /// For one call as a whole; the server has the half of it for each statement.
     limit: Duration,
-    /// Instruments of the registry that were written.
+    /// Instruments of the registry, and of the exchanges' whole lists, that were written.
     listed: usize,
+    catalogued: usize,
     /// Pairs that the table has.
     known: FxHashSet<String>,
     /// Whether what the table should have was found in it, or its absence was reported.
@@ -158,7 +165,7 @@ struct Session {
 }
 
 impl Session {
-    async fn open(config: &PostgresConfig) -> Result<Session, SinkError> {
+    pub(super) async fn open(config: &PostgresConfig) -> Result<Session, SinkError> {
         let server = Server::parse(&config.url.0).map_err(SinkError::Retry)?;
         if config.migrate {
             let migrated = migrate(&config.url.0)
@@ -181,6 +188,7 @@ impl Session {
             connection,
             limit: config.timeout.saturating_mul(2),
             listed: 0,
+            catalogued: 0,
             known: FxHashSet::default(),
             looked: false,
         })
@@ -296,22 +304,45 @@ impl Session {
         within(self.limit, question.fetch_one(&mut self.connection)).await
     }
 
-    /// Writes the instruments that appeared since the last call. One that the table refuses is
-    /// logged and left out: its signals, if any, say so themselves.
+    /// Writes the instruments that appeared since the last call: all that the exchanges list, and
+    /// all that are followed.
     async fn list(&mut self, instruments: &Registry) -> Result<(), SinkError> {
-        let all = instruments.all();
-        if all.len() == self.listed {
-            return Ok(());
+        let lists = instruments.lists_from(self.catalogued);
+        for list in &lists {
+            self.write_pairs(&list.instruments).await?;
+            self.delist(list).await?;
+            self.catalogued += 1;
         }
+        let all = instruments.all();
+        if all.len() > self.listed {
+            self.write_pairs(&all[self.listed..]).await?;
+            self.listed = all.len();
+        }
+        Ok(())
+    }
+
+    async fn delist(&mut self, list: &ExchangeList) -> Result<(), SinkError> {
+        let symbols: Vec<&str> = list.instruments.iter().map(|i| i.symbol.as_str()).collect();
+        let exchange = list.exchange;
+        let work = pairs::delist_pairs(&mut self.connection, exchange, &symbols);
+        let gone = within(self.limit, work).await.map_err(|e| self.retry(&e))?;
+        if !gone.is_empty() {
+            tracing::info!(exchange, pairs = gone.len(), first = %gone[0], "no longer listed");
+        }
+        Ok(())
+    }
+
+    /// One that the table refuses is logged and left out: its signals, if any, say so themselves.
+    async fn write_pairs(&mut self, listed: &[Arc<Instrument>]) -> Result<(), SinkError> {
         // The newest listing of a symbol counts, and two daemons lock rows in one order.
-        let unique: BTreeMap<(&str, &str), &Instrument> = all[self.listed..]
+        let unique: BTreeMap<(&str, &str), &Instrument> = listed
             .iter()
             .map(|i| ((i.symbol.as_str(), i.exchange), i.as_ref()))
             .collect();
         let new: Vec<&Instrument> = unique.into_values().collect();
         let mut parts: Vec<&[&Instrument]> = new.chunks(PAIRS).rev().collect();
         while let Some(part) = parts.pop() {
-            match within(self.limit, rows::upsert_pairs(&mut self.connection, part)).await {
+            match within(self.limit, pairs::upsert_pairs(&mut self.connection, part)).await {
                 Ok(()) => self
                     .known
                     .extend(part.iter().map(|i| pair_key(i.exchange, &i.symbol))),
@@ -328,7 +359,6 @@ impl Session {
                 }
             }
         }
-        self.listed = all.len();
         Ok(())
     }
 
@@ -342,7 +372,7 @@ impl Session {
         let work = async {
             let mut transaction = self.connection.begin().await?;
             if !unlisted.is_empty() {
-                rows::insert_unlisted_pairs(&mut transaction, &unlisted).await?;
+                pairs::insert_unlisted_pairs(&mut transaction, &unlisted).await?;
             }
             rows::insert_signals(&mut transaction, entries).await?;
             transaction.commit().await

@@ -5,6 +5,7 @@
 //! prices. Each has a connection of its own, so that neither waits behind the other. No state of
 //! the store is kept here. Runs on the publishers' runtime.
 
+pub mod lists;
 pub mod signals;
 pub mod updates;
 

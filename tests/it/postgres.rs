@@ -16,7 +16,7 @@ use tickforge::publishers::{Entry, SignalSink, SinkError};
 use tickforge::signal::record::{LatencyNs, Quality, SignalRecord};
 use uuid::Uuid;
 
-const MIGRATIONS: [&str; 24] = [
+const MIGRATIONS: [&str; 27] = [
     "0001_types",
     "0002_updated_at",
     "0003_users",
@@ -41,6 +41,9 @@ const MIGRATIONS: [&str; 24] = [
     "0022_signals_by_validity",
     "0023_row_security",
     "0024_rights",
+    "0025_delisted_pairs",
+    "0026_open_positions",
+    "0027_users_to_notify",
 ];
 /// The newest version.
 const NEWEST: i64 = MIGRATIONS.len() as i64;
@@ -64,6 +67,10 @@ pub fn config(url: &str) -> PostgresConfig {
         batch: 500,
         timeout: Duration::from_secs(5),
         migrate: true,
+        positions_every: Duration::ZERO,
+        analysis_every: Duration::ZERO,
+        analysis_timeframes: Vec::new(),
+        notify: false,
     }
 }
 

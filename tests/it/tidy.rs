@@ -269,13 +269,14 @@ fn the_rule_of_hot_files_sees_what_it_should() {
 }
 
 /// Who may use whom. What is not named here (the application, commands, `main`) may use all.
-const USES: [(&str, &[&str]); 26] = [
+const USES: [(&str, &[&str]); 29] = [
     ("swar", &[]),
     ("clock", &[]),
     ("metrics", &[]),
     ("ring", &["metrics"]),
     ("wait", &["ring"]),
     ("suggest", &[]),
+    ("switches", &[]),
     ("watchdog", &["metrics"]),
     ("service", &["clock", "metrics", "watchdog"]),
     ("market", &[]),
@@ -284,6 +285,8 @@ const USES: [(&str, &[&str]); 26] = [
     ("capture", &["clock", "market", "swar"]),
     ("signal", &["clock", "market"]),
     ("outcome", &["clock", "market", "signal"]),
+    ("notify", &["market", "signal"]),
+    ("analysis", &["indicators", "market"]),
     // A strategy sees the market's state, which holds instances of strategies.
     ("state", &["indicators", "market", "signal", "strategy"]),
     (
@@ -311,14 +314,17 @@ const USES: [(&str, &[&str]); 26] = [
     (
         "publishers",
         &[
+            "analysis",
             "clock",
             "config",
             "exchanges",
             "market",
             "metrics",
+            "notify",
             "outcome",
             "ring",
             "signal",
+            "switches",
             "wait",
         ],
     ),
@@ -361,6 +367,8 @@ const USES: [(&str, &[&str]); 26] = [
             "market",
             "metrics",
             "ring",
+            "suggest",
+            "switches",
         ],
     ),
 ];

@@ -170,6 +170,7 @@ mod tests {
         assert_eq!(numbers(&written), [0; 0]);
         let mut late = sample::record(6);
         late.event_ns += 2 * GIVEN_UP_NS;
+        late.valid_until = clock::rfc3339(late.event_ns + 1);
         put(&mut written, &sample::record(7));
         put(&mut written, &late);
         assert_eq!(numbers(&written), [10], "one of long ago is given up");
