@@ -5,11 +5,12 @@
 //! Off the hot path: fed with trades by a task of the publishers, each bar once. The same trades
 //! give the same rows. Knows no store.
 //!
-//! - **Trend**, over the newest [`TREND`] bars (at least [`LEAST`]): the straight line through their
-//!   closes by least squares rises (`up`) or falls (`down`) by more than a bar's mean range (high -
-//!   low) from the first to the last; else `sideways`.
-//! - **Support** are lows that two bars on either side did not reach, below the price; **resistance**
-//!   such highs above it; of the newest [`KEPT`] bars, at most [`LEVELS`], the nearest first.
+//! - **Trend**, over the newest [`TREND`] bars (at least [`LEAST`]): the straight line through
+//!   their closes by least squares rises (`up`) or falls (`down`) by more than a bar's mean range
+//!   (high - low) from the first to the last; else `sideways`.
+//! - **Support** are lows that two bars on either side did not reach, below the price;
+//!   **resistance** such highs above it; of the newest [`KEPT`] bars, at most [`LEVELS`], the
+//!   nearest first.
 //! - **Volatility**: the sample standard deviation of the logarithmic returns from close to close,
 //!   over the same bars as the trend; a fraction.
 //! - **Indicators**: those that strategies use, with their usual periods, once each is warm, and
@@ -258,7 +259,7 @@ mod tests {
         let bars = [
             (1, 1, 1),
             (101, 99, 100),
-            (106, 100, 105),
+            (106, 102, 105),
             (111, 104, 110),
             (109, 101, 102),
             (108, 103, 104),
@@ -267,7 +268,7 @@ mod tests {
         let all = played(&bars);
         assert_eq!(all.len(), 4);
         let first = &all[0];
-        // Closes 100, 105, 110 rise by 10; the mean range is (2 + 6 + 7) / 3 = 5.
+        // Closes 100, 105, 110 rise by 10; the mean range is (2 + 4 + 7) / 3 = 4.33.
         assert_eq!((first.trend, first.price), (Trend::Up, Decimal::from(110)));
         assert_eq!(first.at_ns, 40);
         assert_eq!(first.indicators["bars"], 3);
@@ -275,7 +276,7 @@ mod tests {
         let expected = ((1.05f64).ln() - (110.0f64 / 105.0).ln()) / 2.0f64.sqrt();
         assert!((first.volatility.expect("two returns") - expected).abs() < 1e-12);
         let last = &all[3];
-        // 111 stands out from two bars on either side; 101 from 104, 104 and 103, 102.
+        // 111 stands out from two bars on either side; 101 from 102, 104 and 103, 102.
         assert_eq!(last.resistance, [Decimal::from(111)]);
         assert_eq!(last.support, [Decimal::from(101)]);
         assert_eq!(last.trend, Trend::Sideways);

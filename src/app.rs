@@ -17,13 +17,14 @@
 //! Shutdown follows the flow: ingest, engine, journal, stores; each drains what the one before it
 //! left.
 
+mod alongside;
 mod recording;
 
 pub use recording::Recording;
 
 use crate::capture::{Dir, Line, Recorder, mark};
 use crate::clock::Clock;
-use crate::config::{Changes, Config, PostgresConfig};
+use crate::config::{Changes, Config};
 use crate::cores::{self, Placement};
 use crate::engine::{Engine, Plan};
 use crate::market::{Event, InstrumentId, Reason, Registry, Tick};
@@ -32,8 +33,7 @@ use crate::net::{self, Hub, SwitchContext};
 use crate::outcome::Decision;
 use crate::publishers::follow::{FollowContext, follow};
 use crate::publishers::journal::{self, Journal, JournalContext, System};
-use crate::publishers::notifications::NotificationSink;
-use crate::publishers::postgres::{self, PostgresSink};
+use crate::publishers::postgres::PostgresSink;
 use crate::publishers::redis::{self, RedisSink};
 use crate::publishers::{SignalSink, influx, parquet};
 use crate::ring::{Consumer, Producer, ring};
@@ -480,10 +480,8 @@ impl Tasks {
         }));
         let mut taken = self.taken.iter().cloned();
         let stores = self.config.stores.clone();
-        if let Some(config) = stores.postgres.clone() {
-            tasks.extend(self.alongside_postgres(config, market));
-        }
-        if let Some(config) = stores.postgres.clone() {
+        tasks.extend(self.alongside_postgres(market));
+        if let Some(config) = stores.postgres {
             let taken = taken.next().unwrap_or_default();
             let context = self.follow_context(|m| &m.postgres, config.batch, config.timeout, taken);
             let sink = PostgresSink::new(
@@ -501,18 +499,6 @@ impl Tasks {
             let taken = taken.next().unwrap_or_default();
             let context = self.follow_context(|m| &m.redis, config.batch, config.timeout, taken);
             let sink = RedisSink::new(config, self.config.name.clone(), Arc::clone(&self.metrics));
-            tasks.push(tokio::task::spawn_local(deliver(
-                sink,
-                context,
-                self.stop.clone(),
-            )));
-        }
-        if let Some(config) = stores.postgres.filter(|c| c.notify) {
-            let taken = taken.next().unwrap_or_default();
-            let of: fn(&Metrics) -> &SignalMetrics = |m| &m.notifications;
-            let context = self.follow_context(of, config.batch, config.timeout, taken);
-            let metrics = Arc::clone(&self.metrics);
-            let sink = NotificationSink::new(config, stores.redis.clone(), metrics);
             tasks.push(tokio::task::spawn_local(deliver(
                 sink,
                 context,
@@ -545,24 +531,6 @@ impl Tasks {
             // A task that panicked was reported by the panic hook.
             let _ = task.await;
         }
-    }
-
-    /// What is read of PostgreSQL, and what is written there beside signals.
-    fn alongside_postgres(
-        &self,
-        config: PostgresConfig,
-        market: Option<Consumer<Tick>>,
-    ) -> Vec<tokio::task::JoinHandle<()>> {
-        let kept = switches::path(&self.config.data_dir);
-        let told = self.telling.clone();
-        let watch = postgres::watch(config.clone(), kept, told, self.stop.clone());
-        let mut tasks = vec![tokio::task::spawn_local(watch)];
-        if let Some(ticks) = market {
-            let (registry, metrics) = (Arc::clone(&self.registry), Arc::clone(&self.metrics));
-            let work = postgres::market(ticks, config, registry, metrics, self.stop.clone());
-            tasks.push(tokio::task::spawn_local(work));
-        }
-        tasks
     }
 
     fn follow_context(

@@ -166,7 +166,7 @@ impl Hub {
         events
     }
 
-    /// An instrument that is not followed here may be another daemon's; a strategy is known by name.
+    /// An instrument that is not followed here may be another daemon's; strategies are the same.
     fn tell_unknown(&self, switches: &Switches) {
         let known = &self.obedience.strategies;
         let mut told = self.obedience.unknown.borrow_mut();

@@ -473,13 +473,18 @@ fn brute_force(open: &Open, from: usize, events: &[Step]) -> Option<(Ending, i64
     None
 }
 
+/// Target, stop and take-profit, each perhaps.
+fn levels() -> impl Strategy<Value = [Option<i64>; 3]> {
+    prop::array::uniform3(prop::option::of(90i64..111))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
     fn equals_an_evaluation_over_the_whole_list(
         steps in prop::collection::vec((0i64..9, prop::option::weighted(0.9, 90i128..111)), 1..200),
         signals in prop::collection::vec(
-            (0usize..200, 0usize..5, 1i64..200, prop::array::uniform3(prop::option::of(90i64..111))),
+            (0usize..200, 0usize..5, 1i64..200, levels()),
             1..60,
         ),
     ) {

@@ -39,7 +39,8 @@ pub enum SinkError {
     /// remedy.
     #[error("{0}")]
     Retry(String),
-    /// The store will never take this one signal or outcome: it is quarantined and counted, the others go on.
+    /// The store will never take this one signal or outcome: it is quarantined and counted, the
+    /// others go on.
     #[error("number {index} of the batch refused: {reason}")]
     Refused { index: usize, reason: String },
     /// The store lost what it had taken: emptied, made anew, restored from a backup, or failed over
@@ -59,8 +60,8 @@ pub trait SignalSink {
     fn resume(&mut self, last: &Entry);
     /// Stores all entries, in order, or says why not. Connects by itself where it must.
     fn deliver(&mut self, entries: &[Entry]) -> impl Future<Output = Result<(), SinkError>>;
-    /// Stores what became of signals, which were delivered before, or says why not. The same once or
-    /// twice, too. A store that keeps signals alone does nothing.
+    /// Stores what became of signals, which were delivered before, or says why not. The same once
+    /// or twice, too. A store that keeps signals alone does nothing.
     fn conclude(&mut self, outcomes: &[Concluded]) -> impl Future<Output = Result<(), SinkError>> {
         let _ = outcomes;
         async { Ok(()) }

@@ -6,6 +6,7 @@
 //! the store is kept here. Runs on the publishers' runtime.
 
 pub mod lists;
+pub mod outcomes;
 pub mod signals;
 pub mod updates;
 

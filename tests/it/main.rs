@@ -23,6 +23,7 @@ mod influx;
 mod influx2;
 mod ingest;
 mod kill;
+mod life;
 mod load;
 mod mutation;
 mod pipeline;
@@ -32,10 +33,12 @@ mod power_stores;
 mod proxy;
 mod redis;
 mod replay;
+mod rows;
 mod servers;
 #[cfg(feature = "influxdb2")]
 mod spool;
 mod supervised;
+mod throughput;
 mod tidy;
 mod watch;
 

@@ -8,7 +8,7 @@ use sqlx::{Connection, Executor};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tickforge::config::{PostgresConfig, Secret};
+use tickforge::config::{Config, PostgresConfig};
 use tickforge::market::{Instrument, Market, Registry};
 use tickforge::metrics::Metrics;
 use tickforge::publishers::postgres::{PostgresSink, migrate, probe};
@@ -62,16 +62,9 @@ pub fn on_fresh_database<F: Future<Output = ()>>(test: impl FnOnce(String) -> F)
 }
 
 pub fn config(url: &str) -> PostgresConfig {
-    PostgresConfig {
-        url: Secret(url.to_owned()),
-        batch: 500,
-        timeout: Duration::from_secs(5),
-        migrate: true,
-        positions_every: Duration::ZERO,
-        analysis_every: Duration::ZERO,
-        analysis_timeframes: Vec::new(),
-        notify: false,
-    }
+    let text = format!("[stores.postgres]\nurl = {url:?}\ntimeout = \"5s\"");
+    let config = Config::parse(&text, "test").expect("a configuration");
+    config.stores.postgres.expect("it is on")
 }
 
 /// A sink, the registry it reads and the metrics it writes.

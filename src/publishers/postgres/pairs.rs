@@ -1,9 +1,10 @@
-//! The statements on `trading_pairs`: what the exchanges list, and what of it is gone. Called by the
-//! sink within its limits.
+//! The statements on `trading_pairs`: what the exchanges list, and what of it is gone. Called by
+//! the sink within its limits.
 //!
 //! `is_active` has two writers. The daemon puts a pair off where its exchange does not list it or
-//! lets nobody trade it, notes that in `delisted_at`, and puts on again only what it put off itself.
-//! So an operator's `UPDATE trading_pairs SET is_active = false` stays until the operator ends it.
+//! lets nobody trade it, notes that in `delisted_at`, and puts on again only what it put off
+//! itself. So an operator's `UPDATE trading_pairs SET is_active = false` stays until the operator
+//! ends it.
 
 use crate::market::Instrument;
 use crate::signal::record::SignalRecord;

@@ -98,7 +98,8 @@ UPDATE trading_signals AS s SET
     expired_at = e.expired_at,
     actual_outcome = e.actual_outcome,
     accuracy_score = e.accuracy_score,
-    market_conditions = COALESCE(s.market_conditions, '{}') || jsonb_build_object('outcome', e.outcome)
+    market_conditions = COALESCE(s.market_conditions, '{}')
+        || jsonb_build_object('outcome', e.outcome)
 FROM (
     SELECT u.id, u.expired_at::timestamptz, u.actual_outcome, u.accuracy_score, u.outcome::jsonb
     FROM UNNEST($1::uuid[], $2::text[], $3::numeric[], $4::numeric[], $5::text[])

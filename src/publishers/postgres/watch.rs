@@ -1,8 +1,8 @@
-//! `system_config`, read at start and whenever somebody changes it: which strategies and instruments
-//! are switched off.
+//! `system_config`, read at start and whenever somebody changes it: which strategies and
+//! instruments are switched off.
 //!
-//! One connection listens on the channel `system_config` and reads all rows at each word from there;
-//! it also reads them every [`POLL`] without one, so that a pooler between that swallows
+//! One connection listens on the channel `system_config` and reads all rows at each word from
+//! there; it also reads them every [`POLL`] without one, so that a pooler between that swallows
 //! notifications, or a connection that is dead without saying so, costs that long. While the
 //! database is away, what was read last holds. Runs on the publishers' runtime.
 

@@ -1,5 +1,6 @@
 //! The lists `notifications:{user_id}`: JSON texts, the oldest first, that an application pops. A
-//! list keeps the newest [`KEPT`]; one that nobody pops is gone [`TTL_SECONDS`] after its last entry.
+//! list keeps the newest [`KEPT`]; one that nobody pops is gone [`TTL_SECONDS`] after its last
+//! entry.
 
 use super::{explain, open, place};
 use crate::config::RedisConfig;

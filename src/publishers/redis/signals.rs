@@ -9,11 +9,12 @@
 //!
 //! Called by the journal's follower on the publishers' runtime; it alone decides when to try again.
 
+use super::outcomes::Outcomes;
 use super::{explain, open, place};
 use crate::clock;
 use crate::config::RedisConfig;
 use crate::metrics::Metrics;
-use crate::publishers::{Entry, SignalSink, SinkError};
+use crate::publishers::{Concluded, Entry, SignalSink, SinkError};
 use crate::signal::record::SignalRecord;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{ErrorKind, Pipeline, RedisError, RedisResult, Script, ServerErrorKind};
@@ -37,6 +38,7 @@ pub struct RedisSink {
     metrics: Arc<Metrics>,
     place: String,
     script: Script,
+    outcomes: Outcomes,
     connection: Option<MultiplexedConnection>,
     /// Epoch of each stream as this connection saw it, by what its helper keys begin with.
     epochs: HashMap<String, String>,
@@ -52,6 +54,7 @@ impl RedisSink {
     pub fn new(config: RedisConfig, producer: String, metrics: Arc<Metrics>) -> RedisSink {
         RedisSink {
             place: place(&config),
+            outcomes: Outcomes::new(config.clone()),
             config,
             producer,
             metrics,
@@ -284,6 +287,13 @@ impl SignalSink for RedisSink {
             before += batch.len();
         }
         Ok(())
+    }
+
+    async fn conclude(&mut self, outcomes: &[Concluded]) -> Result<(), SinkError> {
+        self.outcomes
+            .append(outcomes)
+            .await
+            .map_err(SinkError::Retry)
     }
 
     /// Says that this producer lives, and notices an emptied store though there is nothing to send.
