@@ -12,6 +12,7 @@ pub mod exchanges;
 pub mod feed;
 pub mod http;
 pub mod indicators;
+pub mod keyspace;
 pub mod logging;
 pub mod market;
 pub mod metrics;

@@ -134,7 +134,7 @@ pub struct PostgresConfig {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct RedisConfig {
-    pub url: Secret,
+    pub servers: RedisServers,
     pub batch: usize,
     pub timeout: Duration,
     /// `MAXLEN ~` of the signal streams and of each market_updates stream.
@@ -148,6 +148,19 @@ pub struct RedisConfig {
     /// Exchange that writes `cache:market_data:SYMBOL` where several have the symbol; the first
     /// configured one where left out.
     pub primary: Vec<String>,
+}
+
+/// Which servers of Redis there are, and how they stand together.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RedisServers {
+    One(Secret),
+    /// Some of a cluster's nodes; they tell of the others.
+    Cluster(Vec<Secret>),
+    /// The host in `url` is the master's name, as the sentinels know it.
+    Sentinel {
+        sentinels: Vec<Secret>,
+        url: Secret,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]

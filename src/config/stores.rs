@@ -94,7 +94,7 @@ fn redis(
     }
     let lengths = 1..=1_000_000_000;
     RedisConfig {
-        url: redis_url(s, credentials),
+        servers: redis_servers(s, credentials),
         batch: s.number("batch", 1..=10_000).unwrap_or(128) as usize,
         timeout: s.duration("timeout", ms(10)..=HOUR).unwrap_or(secs(2)),
         signals_max_len: s
@@ -110,43 +110,72 @@ fn redis(
     }
 }
 
-fn redis_url(s: &mut Section<'_>, credentials: &Credentials) -> Secret {
-    let url = if s.has("url_file") {
-        required(s, "url", credentials)
-    } else {
-        let missing = !s.has("url");
-        // Asked for here too, so that it is a known key.
-        s.text("url_file");
-        let urls = s.text_or_texts("url");
-        match urls.as_deref() {
-            None if missing => {
-                s.problem("url is missing; write url = \"…\" or url_file = \"FILE\"");
-                None
-            }
-            None => None,
-            Some([url]) => Some(Secret(url.clone())),
-            Some(_) => {
-                s.problem_of(
-                    "url",
-                    "Redis Cluster is not supported yet: url must be one address",
-                );
-                None
-            }
-        }
-    };
-    let schemes = ["redis://", "redis+unix://", "unix://"];
-    if url.as_ref().is_some_and(|u| u.0.starts_with("rediss://")) {
+fn redis_servers(s: &mut Section<'_>, credentials: &Credentials) -> RedisServers {
+    let urls = redis_urls(s, "url", "url_file", credentials);
+    if !s.has("url") && !s.has("url_file") {
+        s.problem("url is missing; write url = \"…\" or url_file = \"FILE\"");
+    }
+    let sentinels = redis_urls(s, "sentinels", "sentinels_file", credentials);
+    let by_network = |urls: &[Secret]| urls.iter().all(|u| begins(u, &["redis://", "rediss://"]));
+    if urls.len() > 1 && !by_network(&urls) {
         s.problem_of(
             "url",
-            "url: Redis over TLS is not supported yet; use redis:// through a local tunnel",
-        );
-    } else if url.as_ref().is_some_and(|u| !begins(u, &schemes)) {
-        s.problem_of(
-            "url",
-            "url must begin with redis://, as redis://127.0.0.1:6379",
+            "url: the nodes of a cluster begin with redis:// or rediss://",
         );
     }
-    url.unwrap_or_else(|| Secret(String::new()))
+    if sentinels.is_empty() {
+        return match <[Secret; 1]>::try_from(urls) {
+            Ok([url]) => RedisServers::One(url),
+            Err(urls) if urls.is_empty() => RedisServers::One(Secret(String::new())),
+            Err(urls) => RedisServers::Cluster(urls),
+        };
+    }
+    if !by_network(&sentinels) {
+        s.problem_of("sentinels", "sentinels begin with redis:// or rediss://");
+    }
+    match <[Secret; 1]>::try_from(urls) {
+        Ok([url]) if by_network(std::slice::from_ref(&url)) => {
+            return RedisServers::Sentinel { sentinels, url };
+        }
+        _ => s.problem_of(
+            "sentinels",
+            "with sentinels, url is one address with the master's name for a host, as \
+             redis://mymaster",
+        ),
+    }
+    RedisServers::Cluster(sentinels)
+}
+
+/// One or several URLs in place, or in a file with one a line.
+fn redis_urls(
+    s: &mut Section<'_>,
+    key: &'static str,
+    file_key: &'static str,
+    credentials: &Credentials,
+) -> Vec<Secret> {
+    let (urls, file) = (s.text_or_texts(key), s.text(file_key));
+    let urls = match (urls, file) {
+        (Some(_), Some(_)) => {
+            s.problem_of(
+                file_key,
+                &format!("{key} and {file_key} are both set; keep one"),
+            );
+            None
+        }
+        (urls, None) => urls,
+        (None, Some(file)) => credentials
+            .read(s, file_key, &file)
+            .map(|text| text.lines().map(|line| line.trim().to_owned()).collect()),
+    };
+    let schemes = ["redis://", "rediss://", "redis+unix://", "unix://"];
+    let urls: Vec<Secret> = urls.into_iter().flatten().map(Secret).collect();
+    if urls.iter().any(|url| !begins(url, &schemes)) {
+        s.problem_of(
+            key,
+            &format!("{key} must begin with redis://, as redis://127.0.0.1:6379"),
+        );
+    }
+    urls
 }
 
 fn influx(s: &mut Section<'_>, credentials: &Credentials) -> InfluxConfig {
@@ -244,6 +273,18 @@ impl Credentials {
         let systemd = systemd.filter(|path| bare && path.exists());
         systemd.unwrap_or_else(|| self.beside.join(file))
     }
+
+    /// What the file that `key` names holds.
+    fn read(&self, s: &Section<'_>, key: &str, file: &str) -> Option<String> {
+        let path = self.find(file);
+        let problem = match std::fs::read_to_string(&path) {
+            Ok(text) if !text.trim().is_empty() => return Some(text.trim().to_owned()),
+            Ok(_) => "is empty".to_owned(),
+            Err(error) => format!("cannot be read: {error}"),
+        };
+        s.problem_of(key, &format!("{key}: {} {problem}", path.display()));
+        None
+    }
 }
 
 /// The credential `url` (or the like), which must be there in one of its two forms.
@@ -272,17 +313,7 @@ fn credential(
         );
         return None;
     }
-    let path = credentials.find(&file);
-    let problem = match std::fs::read_to_string(&path) {
-        Ok(text) if !text.trim().is_empty() => return Some(Secret(text.trim().to_owned())),
-        Ok(_) => "is empty".to_owned(),
-        Err(error) => format!("cannot be read: {error}"),
-    };
-    s.problem_of(
-        file_key,
-        &format!("{file_key}: {} {problem}", path.display()),
-    );
-    None
+    credentials.read(s, file_key, &file).map(Secret)
 }
 
 fn begins(url: &Secret, schemes: &[&str]) -> bool {
@@ -343,6 +374,41 @@ mod tests {
     }
 
     #[test]
+    fn redis_is_one_server_a_cluster_or_what_sentinels_name() {
+        let dir = tempfile::tempdir().expect("a folder");
+        fs::write(dir.path().join("nodes"), "redis://a\nrediss://b\n").expect("written");
+        let place = dir.path().join("x.toml").display().to_string();
+        let secrets = |urls: &[&str]| urls.iter().map(|u| Secret((*u).to_owned())).collect();
+        let [url] = ["redis://:p@mymaster/0"].map(|u| Secret(u.to_owned()));
+        for (keys, expected) in [
+            (
+                "url = \"redis://:p@mymaster/0\"",
+                RedisServers::One(url.clone()),
+            ),
+            (
+                "url = [\"redis://a\", \"redis://b:1\"]",
+                RedisServers::Cluster(secrets(&["redis://a", "redis://b:1"])),
+            ),
+            (
+                "url_file = \"nodes\"",
+                RedisServers::Cluster(secrets(&["redis://a", "rediss://b"])),
+            ),
+            (
+                "url = \"redis://:p@mymaster/0\"\nsentinels = [\"redis://c:26379\"]",
+                RedisServers::Sentinel {
+                    sentinels: secrets(&["redis://c:26379"]),
+                    url,
+                },
+            ),
+        ] {
+            let config = Config::parse(&format!("[stores.redis]\n{keys}"), &place).expect(keys);
+            let redis = config.stores.redis.as_ref().expect("on");
+            assert_eq!(redis.servers, expected, "{keys}");
+            assert!(!format!("{config:?}").contains(":p@"));
+        }
+    }
+
+    #[test]
     fn a_bare_name_may_be_a_systemd_credential() {
         let (beside, systemd) = (
             tempfile::tempdir().expect("a"),
@@ -379,14 +445,19 @@ mod tests {
                 "3: [stores.postgres] url and url_file are both set; keep one".to_owned(),
             ),
             (
-                "[stores.redis]\nurl = [\"redis://a\", \"redis://b\"]",
-                "2: [stores.redis] Redis Cluster is not supported yet: url must be one address"
+                "[stores.redis]\nurl = [\"redis://a\", \"unix://b\"]",
+                "2: [stores.redis] url: the nodes of a cluster begin with redis:// or rediss://"
                     .to_owned(),
             ),
             (
-                "[stores.redis]\nurl = \"rediss://a\"",
-                "2: [stores.redis] url: Redis over TLS is not supported yet; use redis:// through \
-                 a local tunnel"
+                "[stores.redis]\nurl = [\"redis://a\", \"redis://b\"]\nsentinels = [\"redis://c\"]",
+                "3: [stores.redis] with sentinels, url is one address with the master's name for \
+                 a host, as redis://mymaster"
+                    .to_owned(),
+            ),
+            (
+                "[stores.redis]\nurl = \"127.0.0.1:6379\"",
+                "2: [stores.redis] url must begin with redis://, as redis://127.0.0.1:6379"
                     .to_owned(),
             ),
             (

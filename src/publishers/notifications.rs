@@ -9,13 +9,14 @@
 //! told to nobody. Runs on the publishers' runtime.
 
 use super::postgres::Session;
-use super::redis::lists;
 use super::{Entry, SignalSink, SinkError};
 use crate::clock;
 use crate::config::{PostgresConfig, RedisConfig};
+use crate::keyspace::{Connection, explain, notifications, place};
 use crate::metrics::Metrics;
 use crate::notify::{KIND, Notification, Preferences};
-use std::collections::{BTreeMap, BTreeSet};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -27,7 +28,8 @@ const ROWS: usize = 2000;
 
 pub struct NotificationSink {
     config: PostgresConfig,
-    redis: Option<lists::Lists>,
+    redis: Option<RedisConfig>,
+    connection: Option<Connection>,
     metrics: Arc<Metrics>,
     session: Option<Session>,
     users: Vec<(Uuid, Preferences)>,
@@ -35,7 +37,7 @@ pub struct NotificationSink {
     /// Users whose preferences were reported as not understood.
     misunderstood: BTreeSet<Uuid>,
     /// Entries for Redis whose rows are written.
-    unsent: Vec<(Uuid, String)>,
+    unsent: VecDeque<(Uuid, Value)>,
 }
 
 /// One row to be: who, by which channel, about which signal of the batch.
@@ -49,13 +51,14 @@ impl NotificationSink {
     ) -> NotificationSink {
         NotificationSink {
             config,
-            redis: redis.map(lists::Lists::new),
+            redis,
+            connection: None,
             metrics,
             session: None,
             users: Vec::new(),
             loaded: None,
             misunderstood: BTreeSet::new(),
-            unsent: Vec::new(),
+            unsent: VecDeque::new(),
         }
     }
 
@@ -136,16 +139,24 @@ impl NotificationSink {
         self.unsent.extend(
             in_order
                 .into_iter()
-                .map(|(_, user, entry)| (user, text(entry))),
+                .map(|(_, user, entry)| (user, json(entry))),
         );
     }
 
     async fn push(&mut self) -> Result<(), SinkError> {
-        let Some(redis) = &mut self.redis else {
+        let Some(config) = &self.redis else {
             return Ok(());
         };
-        redis.push(&self.unsent).await.map_err(SinkError::Retry)?;
-        self.unsent.clear();
+        while let Some((user, notification)) = self.unsent.front() {
+            let mut connection = match self.connection.take() {
+                Some(connection) => connection,
+                None => Connection::open(config).await.map_err(SinkError::Retry)?,
+            };
+            let pushed = notifications::push(&mut connection, *user, notification).await;
+            pushed.map_err(|e| SinkError::Retry(explain(&place(config), &e)))?;
+            self.connection = Some(connection);
+            self.unsent.pop_front();
+        }
         Ok(())
     }
 
@@ -155,15 +166,20 @@ impl NotificationSink {
     }
 }
 
-fn text(entry: &Entry) -> String {
-    serde_json::to_string(&Notification::of(&entry.record)).unwrap_or_default()
+fn json(entry: &Entry) -> Value {
+    serde_json::to_value(Notification::of(&entry.record)).unwrap_or_default()
 }
 
 /// User, signal, channel and payload of each row.
 fn rows(entries: &[Entry], told: &[Told]) -> Vec<(Uuid, Uuid, &'static str, String)> {
     let row = |(user, channel, at): &Told| {
         let entry = &entries[*at];
-        (*user, entry.record.signal_id, *channel, text(entry))
+        (
+            *user,
+            entry.record.signal_id,
+            *channel,
+            json(entry).to_string(),
+        )
     };
     told.iter().map(row).collect()
 }

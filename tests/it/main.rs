@@ -22,6 +22,7 @@ mod influx;
 #[cfg(feature = "influxdb2")]
 mod influx2;
 mod ingest;
+mod keyspace;
 mod kill;
 mod life;
 mod load;
@@ -32,6 +33,9 @@ mod power;
 mod power_stores;
 mod proxy;
 mod redis;
+mod redis_failover;
+mod redis_servers;
+mod redis_speed;
 mod replay;
 mod rows;
 mod servers;

@@ -2,8 +2,8 @@
 //!
 //! Each test has a database of its own, so that they may run at the same time.
 
+use crate::redis_servers::{each, server};
 use redis::Value;
-use redis::aio::MultiplexedConnection;
 use rust_decimal::Decimal;
 use serde_json::{Map, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -12,7 +12,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tickforge::config::{RedisConfig, Secret};
+use tickforge::config::{RedisConfig, RedisServers, Secret};
+use tickforge::keyspace::Connection;
 use tickforge::market::{DayStats, Event, Instrument, Market, Registry, Side, Tick, Trade};
 use tickforge::metrics::Metrics;
 use tickforge::publishers::redis::{RedisSink, probe, updates};
@@ -22,7 +23,7 @@ use uuid::Uuid;
 
 pub fn config(url: String) -> RedisConfig {
     RedisConfig {
-        url: Secret(url),
+        servers: RedisServers::One(Secret(url)),
         batch: 4,
         timeout: Duration::from_secs(2),
         signals_max_len: 10_000,
@@ -34,25 +35,7 @@ pub fn config(url: String) -> RedisConfig {
     }
 }
 
-/// An empty database of the server, and a connection to look into it. `None` where there is no
-/// server.
-async fn database(number: u8) -> Option<(RedisConfig, MultiplexedConnection)> {
-    let url = format!("{}/{number}", crate::servers::redis_url()?);
-    let client = redis::Client::open(url.as_str()).expect("a URL");
-    let patient =
-        redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(10)));
-    let look = client
-        .get_multiplexed_async_connection_with_config(&patient)
-        .await;
-    let mut look = look.expect("a connection");
-    redis::cmd("FLUSHDB")
-        .exec_async(&mut look)
-        .await
-        .expect("an empty database");
-    Some((config(url), look))
-}
-
-fn sink(config: &RedisConfig, producer: &str) -> RedisSink {
+pub fn sink(config: &RedisConfig, producer: &str) -> RedisSink {
     RedisSink::new(
         config.clone(),
         producer.to_owned(),
@@ -61,7 +44,7 @@ fn sink(config: &RedisConfig, producer: &str) -> RedisSink {
 }
 
 /// Signals 1 to `n` of a journal, of two symbols in turn.
-fn journal(n: u64) -> Vec<Entry> {
+pub fn journal(n: u64) -> Vec<Entry> {
     (1..=n)
         .map(|seq| Entry {
             seq,
@@ -70,7 +53,7 @@ fn journal(n: u64) -> Vec<Entry> {
         .collect()
 }
 
-fn record(seq: u64) -> SignalRecord {
+pub fn record(seq: u64) -> SignalRecord {
     SignalRecord {
         schema: 1,
         signal_id: Uuid::from_u128(u128::from(seq)),
@@ -120,7 +103,7 @@ fn symbol(seq: u64) -> &'static str {
 
 /// Delivers `journal` from place `from` as the journal's follower does: from the start where the
 /// store came back empty. Says how often that was.
-async fn follow(sink: &mut RedisSink, journal: &[Entry], mut from: usize) -> u32 {
+pub async fn follow(sink: &mut RedisSink, journal: &[Entry], mut from: usize) -> u32 {
     for rewinds in 0..5 {
         match sink.deliver(&journal[from..]).await {
             Ok(()) => return rewinds,
@@ -131,7 +114,7 @@ async fn follow(sink: &mut RedisSink, journal: &[Entry], mut from: usize) -> u32
     panic!("rewound again and again")
 }
 
-async fn entries(look: &mut MultiplexedConnection, stream: &str) -> Vec<HashMap<String, String>> {
+pub async fn entries(look: &mut Connection, stream: &str) -> Vec<HashMap<String, String>> {
     let mut range = redis::cmd("XRANGE");
     let rows: Vec<(String, HashMap<String, String>)> = range
         .arg(stream)
@@ -144,7 +127,7 @@ async fn entries(look: &mut MultiplexedConnection, stream: &str) -> Vec<HashMap<
 }
 
 /// All of the journal is in all of its streams, each once and in order, numbered without a hole.
-async fn check_complete(look: &mut MultiplexedConnection, journal: &[Entry]) {
+pub async fn check_complete(look: &mut Connection, journal: &[Entry]) {
     let of = |name: &str| -> Vec<Uuid> {
         let records = journal.iter().map(|e| &e.record);
         records
@@ -179,139 +162,144 @@ async fn check_complete(look: &mut MultiplexedConnection, journal: &[Entry]) {
 
 #[tokio::test]
 async fn repeats_restarts_and_a_second_producer_double_nothing() {
-    let Some((config, mut look)) = database(9).await else {
-        return;
-    };
-    let journal = journal(11);
-    let mut first = sink(&config, "host1");
-    follow(&mut first, &journal[..6], 0).await;
-    assert_eq!(
-        follow(&mut first, &journal[..6], 0).await,
-        0,
-        "the same batch again"
-    );
-    let mut restarted = sink(&config, "host1");
-    assert_eq!(
-        follow(&mut restarted, &journal[..9], 4).await,
-        0,
-        "a cursor that was not saved"
-    );
-    let mut script = redis::cmd("SCRIPT");
-    script
-        .arg("FLUSH")
-        .exec_async(&mut look)
-        .await
-        .expect("no scripts");
-    assert_eq!(follow(&mut restarted, &journal, 9).await, 0);
-    follow(&mut sink(&config, "host2"), &journal, 0).await;
-    check_complete(&mut look, &journal).await;
+    each(9, async |config, mut look| {
+        let journal = journal(11);
+        let mut first = sink(&config, "host1");
+        follow(&mut first, &journal[..6], 0).await;
+        assert_eq!(
+            follow(&mut first, &journal[..6], 0).await,
+            0,
+            "the same batch again"
+        );
+        let mut restarted = sink(&config, "host1");
+        assert_eq!(
+            follow(&mut restarted, &journal[..9], 4).await,
+            0,
+            "a cursor that was not saved"
+        );
+        let mut script = redis::cmd("SCRIPT");
+        script
+            .arg("FLUSH")
+            .exec_async(&mut look)
+            .await
+            .expect("no scripts");
+        assert_eq!(follow(&mut restarted, &journal, 9).await, 0);
+        follow(&mut sink(&config, "host2"), &journal, 0).await;
+        check_complete(&mut look, &journal).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_emptied_store_gets_everything_again() {
-    let Some((config, mut look)) = database(10).await else {
-        return;
-    };
-    let journal = journal(12);
-    let mut sink = sink(&config, "host1");
-    follow(&mut sink, &journal[..7], 0).await;
-    let before = entries(&mut look, "trading_signals").await[0]["epoch"].clone();
-    redis::cmd("FLUSHDB")
-        .exec_async(&mut look)
-        .await
-        .expect("emptied");
-    assert_eq!(follow(&mut sink, &journal, 7).await, 1);
-    check_complete(&mut look, &journal).await;
-    assert_ne!(
-        entries(&mut look, "trading_signals").await[0]["epoch"],
-        before
-    );
+    each(10, async |config, mut look| {
+        let journal = journal(12);
+        let mut sink = sink(&config, "host1");
+        follow(&mut sink, &journal[..7], 0).await;
+        let before = entries(&mut look, "trading_signals").await[0]["epoch"].clone();
+        redis::cmd("FLUSHDB")
+            .exec_async(&mut look)
+            .await
+            .expect("emptied");
+        assert_eq!(follow(&mut sink, &journal, 7).await, 1);
+        check_complete(&mut look, &journal).await;
+        assert_ne!(
+            entries(&mut look, "trading_signals").await[0]["epoch"],
+            before
+        );
 
-    redis::cmd("FLUSHDB")
-        .exec_async(&mut look)
-        .await
-        .expect("emptied");
-    let idle = sink.idle().await;
-    assert!(
-        matches!(idle, Err(SinkError::Behind { has: 0 })),
-        "noticed without a signal: {idle:?}"
-    );
-    assert_eq!(follow(&mut sink, &journal, 0).await, 0);
-    check_complete(&mut look, &journal).await;
+        redis::cmd("FLUSHDB")
+            .exec_async(&mut look)
+            .await
+            .expect("emptied");
+        let idle = sink.idle().await;
+        assert!(
+            matches!(idle, Err(SinkError::Behind { has: 0 })),
+            "noticed without a signal: {idle:?}"
+        );
+        assert_eq!(follow(&mut sink, &journal, 0).await, 0);
+        check_complete(&mut look, &journal).await;
 
-    let mut delete = redis::cmd("DEL");
-    delete
-        .arg("trading_signals:{ETH/USDT}")
-        .arg("trading_signals:{ETH/USDT}:epoch");
-    let keys: Vec<String> = redis::cmd("KEYS")
-        .arg("trading_signals:{ETH/USDT}:s*")
-        .query_async(&mut look)
-        .await
-        .expect("keys");
-    delete
-        .arg(keys)
-        .exec_async(&mut look)
-        .await
-        .expect("one symbol's stream deleted");
-    assert_eq!(follow(&mut sink, &journal, 11).await, 1);
-    check_complete(&mut look, &journal).await;
+        let mut delete = redis::cmd("DEL");
+        delete
+            .arg("trading_signals:{ETH/USDT}")
+            .arg("trading_signals:{ETH/USDT}:epoch");
+        let keys: Vec<String> = redis::cmd("KEYS")
+            .arg("trading_signals:{ETH/USDT}:s*")
+            .query_async(&mut look)
+            .await
+            .expect("keys");
+        delete
+            .arg(keys)
+            .exec_async(&mut look)
+            .await
+            .expect("one symbol's stream deleted");
+        let idle = sink.idle().await;
+        assert!(
+            matches!(idle, Err(SinkError::Behind { has: 0 })),
+            "{idle:?}"
+        );
+        assert_eq!(follow(&mut sink, &journal, 0).await, 0);
+        check_complete(&mut look, &journal).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_store_emptied_between_two_runs_gets_everything_again() {
-    let Some((config, mut look)) = database(11).await else {
-        return;
-    };
-    let journal = journal(8);
-    follow(&mut sink(&config, "host1"), &journal[..5], 0).await;
-    redis::cmd("FLUSHDB")
-        .exec_async(&mut look)
-        .await
-        .expect("emptied");
-    // Another producer begins the streams anew before we are back.
-    follow(&mut sink(&config, "host2"), &journal[..2], 0).await;
-    assert_eq!(follow(&mut sink(&config, "host1"), &journal, 5).await, 1);
-    check_complete(&mut look, &journal).await;
+    each(11, async |config, mut look| {
+        let journal = journal(8);
+        follow(&mut sink(&config, "host1"), &journal[..5], 0).await;
+        redis::cmd("FLUSHDB")
+            .exec_async(&mut look)
+            .await
+            .expect("emptied");
+        // Another producer begins the streams anew before we are back.
+        follow(&mut sink(&config, "host2"), &journal[..2], 0).await;
+        assert_eq!(follow(&mut sink(&config, "host1"), &journal, 5).await, 1);
+        check_complete(&mut look, &journal).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_store_restored_from_an_old_backup_gets_its_tail_again() {
-    let Some((config, mut look)) = database(12).await else {
-        return;
-    };
-    let journal = journal(9);
-    follow(&mut sink(&config, "host1"), &journal[..3], 0).await;
-    let keys: Vec<String> = redis::cmd("KEYS")
-        .arg("*")
-        .query_async(&mut look)
-        .await
-        .expect("keys");
-    let mut backup: Vec<(String, Vec<u8>)> = Vec::new();
-    for key in keys {
-        let dump = redis::cmd("DUMP")
-            .arg(&key)
+    each(12, async |config, mut look| {
+        let journal = journal(9);
+        follow(&mut sink(&config, "host1"), &journal[..3], 0).await;
+        let keys: Vec<String> = redis::cmd("KEYS")
+            .arg("*")
             .query_async(&mut look)
             .await
-            .expect("a dump");
-        backup.push((key, dump));
-    }
-    follow(&mut sink(&config, "host1"), &journal[..7], 3).await;
-    redis::cmd("FLUSHDB")
-        .exec_async(&mut look)
-        .await
-        .expect("emptied");
-    for (key, dump) in backup {
-        let mut restore = redis::cmd("RESTORE");
-        restore
-            .arg(key)
-            .arg(0)
-            .arg(dump)
+            .expect("keys");
+        let mut backup: Vec<(String, Vec<u8>)> = Vec::new();
+        for key in keys {
+            let dump = redis::cmd("DUMP")
+                .arg(&key)
+                .query_async(&mut look)
+                .await
+                .expect("a dump");
+            backup.push((key, dump));
+        }
+        follow(&mut sink(&config, "host1"), &journal[..7], 3).await;
+        redis::cmd("FLUSHDB")
             .exec_async(&mut look)
             .await
-            .expect("restored");
-    }
-    assert_eq!(follow(&mut sink(&config, "host1"), &journal, 7).await, 1);
-    check_complete(&mut look, &journal).await;
+            .expect("emptied");
+        for (key, dump) in backup {
+            let mut restore = redis::cmd("RESTORE");
+            restore
+                .arg(key)
+                .arg(0)
+                .arg(dump)
+                .exec_async(&mut look)
+                .await
+                .expect("restored");
+        }
+        assert_eq!(follow(&mut sink(&config, "host1"), &journal, 7).await, 1);
+        check_complete(&mut look, &journal).await;
+    })
+    .await;
 }
 
 /// Passes everything on to the server, and its answers too unless told to swallow them.
@@ -348,19 +336,15 @@ fn pass(mut from: TcpStream, mut to: TcpStream, swallow: Option<Arc<AtomicBool>>
 
 #[tokio::test]
 async fn a_call_that_timed_out_but_was_applied_is_not_doubled() {
-    let Some((config, mut look)) = database(13).await else {
+    let Some((config, mut look)) = server(13).await else {
         return;
     };
-    let server = config
-        .url
-        .0
-        .trim_start_matches("redis://")
-        .trim_end_matches("/13")
-        .to_owned();
+    let url = crate::servers::redis_url().expect("a server");
+    let server = url.trim_start_matches("redis://").to_owned();
     let swallow = Arc::new(AtomicBool::new(false));
     let address = proxy(server, Arc::clone(&swallow));
     let config = RedisConfig {
-        url: Secret(format!("redis://{address}/13")),
+        servers: RedisServers::One(Secret(format!("redis://{address}/13"))),
         timeout: Duration::from_millis(200),
         ..config
     };
@@ -392,78 +376,78 @@ async fn a_call_that_timed_out_but_was_applied_is_not_doubled() {
 
 #[tokio::test]
 async fn a_key_of_another_type_is_named_with_its_remedy_and_costs_nothing() {
-    let Some((config, mut look)) = database(14).await else {
-        return;
-    };
-    let journal = journal(4);
-    let mut set = redis::cmd("SET");
-    set.arg("trading_signals:{ETH/USDT}")
-        .arg("x")
-        .exec_async(&mut look)
-        .await
-        .expect("set");
-    let mut sink = sink(&config, "host1");
-    assert!(matches!(
-        sink.deliver(&journal).await,
-        Err(SinkError::Behind { has: 0 })
-    ));
-    let error = sink
-        .deliver(&journal)
-        .await
-        .expect_err("not a stream")
-        .to_string();
-    for part in [
-        "redis at ",
-        "trading_signals:{ETH/USDT}",
-        "rename or delete that key",
-    ] {
-        assert!(error.contains(part), "{error}");
-    }
-    let mut delete = redis::cmd("DEL");
-    delete
-        .arg("trading_signals:{ETH/USDT}")
-        .exec_async(&mut look)
-        .await
-        .expect("deleted");
-    follow(&mut sink, &journal, 0).await;
-    check_complete(&mut look, &journal).await;
+    each(14, async |config, mut look| {
+        let journal = journal(4);
+        let mut set = redis::cmd("SET");
+        set.arg("trading_signals:{ETH/USDT}")
+            .arg("x")
+            .exec_async(&mut look)
+            .await
+            .expect("set");
+        let mut sink = sink(&config, "host1");
+        assert!(matches!(
+            sink.deliver(&journal).await,
+            Err(SinkError::Behind { has: 0 })
+        ));
+        let error = sink
+            .deliver(&journal)
+            .await
+            .expect_err("not a stream")
+            .to_string();
+        for part in [
+            "redis ",
+            "trading_signals:{ETH/USDT}",
+            "rename or delete that key",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        let mut delete = redis::cmd("DEL");
+        delete
+            .arg("trading_signals:{ETH/USDT}")
+            .exec_async(&mut look)
+            .await
+            .expect("deleted");
+        follow(&mut sink, &journal, 0).await;
+        check_complete(&mut look, &journal).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_producer_says_that_it_lives() {
-    let Some((config, mut look)) = database(15).await else {
-        return;
-    };
-    let metrics = Arc::new(Metrics::default());
-    metrics.engine.books_synced.set(3);
-    let mut sink = RedisSink::new(config.clone(), "host1".to_owned(), metrics);
-    follow(&mut sink, &journal(2), 0).await;
-    sink.idle().await.expect("alive");
-    let key = "tickforge:producer:host1";
-    let fields: BTreeMap<String, String> = redis::cmd("HGETALL")
-        .arg(key)
-        .query_async(&mut look)
-        .await
-        .expect("a hash");
-    let names: Vec<&str> = fields.keys().map(String::as_str).collect();
-    let expected = [
-        "books_stale",
-        "books_synced",
-        "last_event_ns",
-        "last_signal_id",
-        "version",
-    ];
-    assert_eq!(names, expected);
-    assert_eq!(fields["books_synced"], "3");
-    assert_eq!(fields["last_signal_id"], Uuid::from_u128(2).to_string());
-    let ttl: i64 = redis::cmd("TTL")
-        .arg(key)
-        .query_async(&mut look)
-        .await
-        .expect("a TTL");
-    assert!((1..=15).contains(&ttl), "{ttl}");
-    let answer = probe(config).await.expect("it answers");
-    assert!(answer.contains("answers in"), "{answer}");
+    each(15, async |config, mut look| {
+        let metrics = Arc::new(Metrics::default());
+        metrics.engine.books_synced.set(3);
+        let mut sink = RedisSink::new(config.clone(), "host1".to_owned(), metrics);
+        follow(&mut sink, &journal(2), 0).await;
+        sink.idle().await.expect("alive");
+        let key = "tickforge:producer:host1";
+        let fields: BTreeMap<String, String> = redis::cmd("HGETALL")
+            .arg(key)
+            .query_async(&mut look)
+            .await
+            .expect("a hash");
+        let names: Vec<&str> = fields.keys().map(String::as_str).collect();
+        let expected = [
+            "books_stale",
+            "books_synced",
+            "last_event_ns",
+            "last_signal_id",
+            "version",
+        ];
+        assert_eq!(names, expected);
+        assert_eq!(fields["books_synced"], "3");
+        assert_eq!(fields["last_signal_id"], Uuid::from_u128(2).to_string());
+        let ttl: i64 = redis::cmd("TTL")
+            .arg(key)
+            .query_async(&mut look)
+            .await
+            .expect("a TTL");
+        assert!((1..=15).contains(&ttl), "{ttl}");
+        let answer = probe(config).await.expect("it answers");
+        assert!(answer.contains("answers in"), "{answer}");
+    })
+    .await;
 }
 
 fn instrument(exchange: &'static str) -> Instrument {
@@ -487,93 +471,93 @@ fn instrument(exchange: &'static str) -> Instrument {
 
 #[tokio::test]
 async fn market_updates_are_conflated_and_cached() {
-    let Some((mut config, mut look)) = database(8).await else {
-        return;
-    };
-    config.primary = vec!["kraken".to_owned()];
-    // A key of another type loses its own update and no other.
-    let mut set = redis::cmd("SET");
-    set.arg("cache:market_data:binance:BTC/USDT")
-        .arg("x")
-        .exec_async(&mut look)
-        .await
-        .expect("set");
-    let registry = Arc::new(Registry::default());
-    let metrics = Arc::new(Metrics::default());
-    let (mut producer, consumer) = tickforge::ring::ring(1024);
-    for (id, exchange) in [(0, "binance"), (1, "kraken")] {
-        registry.add(instrument(exchange));
-        for n in 1..=10i64 {
-            let price = n * 100_000_000;
-            let trade = Trade {
-                price,
-                amount: 50_000_000,
-                id: n as u128,
-                taker: Side::Buy,
-            };
-            let day = DayStats {
-                open: 800_000_000,
-                last: price,
-                high: 0,
-                low: 0,
-                volume: n,
-            };
-            let event = Event::from_trade(id, 1_705_329_930_500_000_000, 0, trade);
-            assert!(producer.push(Tick { event, day }).is_ok());
+    each(8, async |mut config, mut look| {
+        config.primary = vec!["kraken".to_owned()];
+        // A key of another type loses its own update and no other.
+        let mut set = redis::cmd("SET");
+        set.arg("cache:market_data:binance:BTC/USDT")
+            .arg("x")
+            .exec_async(&mut look)
+            .await
+            .expect("set");
+        let registry = Arc::new(Registry::default());
+        let metrics = Arc::new(Metrics::default());
+        let (mut producer, consumer) = tickforge::ring::ring(1024);
+        for (id, exchange) in [(0, "binance"), (1, "kraken")] {
+            registry.add(instrument(exchange));
+            for n in 1..=10i64 {
+                let price = n * 100_000_000;
+                let trade = Trade {
+                    price,
+                    amount: 50_000_000,
+                    id: n as u128,
+                    taker: Side::Buy,
+                };
+                let day = DayStats {
+                    open: 800_000_000,
+                    last: price,
+                    high: 0,
+                    low: 0,
+                    volume: n,
+                };
+                let event = Event::from_trade(id, 1_705_329_930_500_000_000, 0, trade);
+                assert!(producer.push(Tick { event, day }).is_ok());
+            }
         }
-    }
-    drop(producer);
-    let (_stop, stopped) = tokio::sync::watch::channel(None);
-    updates(consumer, config, registry, Arc::clone(&metrics), stopped).await;
-    let counts = &metrics.market_updates;
-    assert_eq!(
-        (
-            counts.stored.get(),
-            counts.dropped.get(),
-            counts.spooled.get()
-        ),
-        (10, 10, 0)
-    );
+        drop(producer);
+        let (_stop, stopped) = tokio::sync::watch::channel(None);
+        updates(consumer, config, registry, Arc::clone(&metrics), stopped).await;
+        let counts = &metrics.market_updates;
+        assert_eq!(
+            (
+                counts.stored.get(),
+                counts.dropped.get(),
+                counts.spooled.get()
+            ),
+            (10, 10, 0)
+        );
 
-    let stream = entries(&mut look, "market_updates:BTC/USDT").await;
-    let kraken: Vec<_> = stream
-        .iter()
-        .filter(|e| e["exchange"] == "kraken")
-        .collect();
-    let expected = [
-        ("exchange", "kraken"),
-        ("price", "10"),
-        ("sequence", "1"),
-        ("timestamp", "1705329930.5"),
-        ("volume", "5"),
-    ];
-    assert_eq!(kraken.len(), 1);
-    assert_eq!(kraken[0].len(), expected.len());
-    for (key, value) in expected {
-        assert_eq!(kraken[0][key], value);
-    }
-    for key in [
-        "cache:market_data:kraken:BTC/USDT",
-        "cache:market_data:BTC/USDT",
-    ] {
-        let hash: BTreeMap<String, String> = redis::cmd("HGETALL")
-            .arg(key)
-            .query_async(&mut look)
-            .await
-            .expect("a hash");
+        let stream = entries(&mut look, "market_updates:BTC/USDT").await;
+        let kraken: Vec<_> = stream
+            .iter()
+            .filter(|e| e["exchange"] == "kraken")
+            .collect();
         let expected = [
-            ("change_24h", "25"),
-            ("last_updated", "2024-01-15T14:45:30.5Z"),
+            ("exchange", "kraken"),
             ("price", "10"),
-            ("volume_24h", "0.0000001"),
+            ("sequence", "1"),
+            ("timestamp", "1705329930.5"),
+            ("volume", "5"),
         ];
-        let expected = expected.map(|(k, v)| (k.to_owned(), v.to_owned()));
-        assert_eq!(hash, BTreeMap::from(expected), "{key}");
-        let ttl: Value = redis::cmd("TTL")
-            .arg(key)
-            .query_async(&mut look)
-            .await
-            .expect("a TTL");
-        assert!(matches!(ttl, Value::Int(1..=60)), "{ttl:?}");
-    }
+        assert_eq!(kraken.len(), 1);
+        assert_eq!(kraken[0].len(), expected.len());
+        for (key, value) in expected {
+            assert_eq!(kraken[0][key], value);
+        }
+        for key in [
+            "cache:market_data:kraken:BTC/USDT",
+            "cache:market_data:BTC/USDT",
+        ] {
+            let hash: BTreeMap<String, String> = redis::cmd("HGETALL")
+                .arg(key)
+                .query_async(&mut look)
+                .await
+                .expect("a hash");
+            let expected = [
+                ("change_24h", "25"),
+                ("last_updated", "2024-01-15T14:45:30.5Z"),
+                ("price", "10"),
+                ("volume_24h", "0.0000001"),
+            ];
+            let expected = expected.map(|(k, v)| (k.to_owned(), v.to_owned()));
+            assert_eq!(hash, BTreeMap::from(expected), "{key}");
+            let ttl: Value = redis::cmd("TTL")
+                .arg(key)
+                .query_async(&mut look)
+                .await
+                .expect("a TTL");
+            assert!(matches!(ttl, Value::Int(1..=60)), "{ttl:?}");
+        }
+    })
+    .await;
 }

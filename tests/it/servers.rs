@@ -22,6 +22,12 @@ pub fn redis_url() -> Option<String> {
     server("REDIS")
 }
 
+/// Masters of the Redis Cluster, whose tests follow one another: see `redis_servers`.
+pub fn cluster_urls() -> Option<Vec<String>> {
+    let urls = server("CLUSTER")?;
+    Some(urls.split(' ').map(str::to_owned).collect())
+}
+
 /// The InfluxDB server; its databases are shared by all tests.
 pub fn influx_url() -> Option<String> {
     server("INFLUX")
@@ -99,6 +105,11 @@ pub fn ctl(server: &str, action: &str) -> bool {
 
 /// A Redis server of a test's own; `None` says what is skipped: it is not installed.
 pub fn own_redis() -> Option<OwnRedis> {
+    own_redis_with(&[])
+}
+
+/// With more options, as `--replicaof`, `127.0.0.1 6379`; the first one may be a file's path.
+pub fn own_redis_with(options: &[&str]) -> Option<OwnRedis> {
     // A port may be taken between looking and binding: then another one is tried.
     for _ in 0..5 {
         let port = TcpListener::bind("127.0.0.1:0")
@@ -109,6 +120,7 @@ pub fn own_redis() -> Option<OwnRedis> {
         let mut redis = OwnRedis {
             port,
             dir,
+            options: options.iter().map(|o| (*o).to_owned()).collect(),
             child: None,
         };
         match redis.try_start() {
@@ -128,10 +140,15 @@ pub fn own_redis() -> Option<OwnRedis> {
 pub struct OwnRedis {
     port: u16,
     dir: tempfile::TempDir,
+    options: Vec<String>,
     child: Option<Child>,
 }
 
 impl OwnRedis {
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
@@ -157,18 +174,14 @@ impl OwnRedis {
     fn try_start(&mut self) -> std::io::Result<bool> {
         self.stop();
         let port = self.port.to_string();
-        let options = [
-            "--port",
-            &port,
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ];
         let mut command = Command::new("redis-server");
-        command.args(options).arg("--dir").arg(self.dir.path());
+        command
+            .args(&self.options)
+            .args(["--port", &port, "--bind", "127.0.0.1"]);
+        if !self.options.iter().any(|option| option == "--sentinel") {
+            command.args(["--save", "", "--appendonly", "no"]);
+        }
+        command.arg("--dir").arg(self.dir.path());
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())

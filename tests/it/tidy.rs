@@ -269,7 +269,7 @@ fn the_rule_of_hot_files_sees_what_it_should() {
 }
 
 /// Who may use whom. What is not named here (the application, commands, `main`) may use all.
-const USES: [(&str, &[&str]); 29] = [
+const USES: [(&str, &[&str]); 30] = [
     ("swar", &[]),
     ("clock", &[]),
     ("metrics", &[]),
@@ -311,6 +311,7 @@ const USES: [(&str, &[&str]); 29] = [
             "strategy",
         ],
     ),
+    ("keyspace", &["config"]),
     (
         "publishers",
         &[
@@ -318,6 +319,7 @@ const USES: [(&str, &[&str]); 29] = [
             "clock",
             "config",
             "exchanges",
+            "keyspace",
             "market",
             "metrics",
             "notify",

@@ -3,26 +3,26 @@
 //!
 //! Called by the sink of signals, after them; a connection of its own.
 
-use super::{explain, open, place};
 use crate::config::RedisConfig;
+use crate::keyspace::signals::SignalStream;
+use crate::keyspace::{Connection, explain, place};
 use crate::publishers::Concluded;
-use ::redis::aio::MultiplexedConnection;
 use ::redis::{Pipeline, RedisResult};
 use serde_json::Value;
 
-/// The stream, and what the keys beside it begin with.
-const STREAM: &str = "trading_signals:{outcomes}";
 const APPEND: &str = include_str!("outcome.lua");
 
 pub struct Outcomes {
     config: RedisConfig,
-    connection: Option<MultiplexedConnection>,
+    stream: SignalStream,
+    connection: Option<Connection>,
 }
 
 impl Outcomes {
     pub fn new(config: RedisConfig) -> Outcomes {
         Outcomes {
             config,
+            stream: SignalStream::outcomes(),
             connection: None,
         }
     }
@@ -32,7 +32,7 @@ impl Outcomes {
         for part in outcomes.chunks(self.config.batch.max(1)) {
             let mut connection = match self.connection.take() {
                 Some(connection) => connection,
-                None => open(&self.config).await?,
+                None => Connection::open(&self.config).await?,
             };
             let mut pipeline = Pipeline::with_capacity(part.len());
             part.iter().for_each(|one| self.add(&mut pipeline, one));
@@ -45,9 +45,9 @@ impl Outcomes {
 
     fn add(&self, pipeline: &mut Pipeline, one: &Concluded) {
         let id = one.record.signal_id;
-        pipeline.cmd("EVAL").arg(APPEND).arg(3).arg(STREAM);
-        pipeline.arg(format!("{STREAM}:seq"));
-        pipeline.arg(format!("{STREAM}:seen:{id}"));
+        let stream = &self.stream;
+        pipeline.cmd("EVAL").arg(APPEND).arg(3).arg(&stream.key);
+        pipeline.arg(&stream.seq).arg(stream.seen(id));
         pipeline.arg(self.config.signals_max_len.max(1));
         pipeline.arg(self.config.seen_ttl.as_secs().max(1));
         let record = serde_json::to_value(&one.record).unwrap_or_default();

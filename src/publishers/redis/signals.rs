@@ -1,36 +1,38 @@
 //! Signals to Redis streams: one for all, one for each symbol, each with a contiguous `seq`.
 //!
-//! Answers: is this signal in this stream already, and is this still the store that we wrote to?
-//! Both are decided inside the server by one script (`append.lua`), so repeating a call that timed
-//! out does no harm. A stream's `epoch` is a random name given when it was first seen empty: where
-//! it is missing or another one, the store was emptied, and nothing is appended before the caller
-//! starts again from its oldest signal. The hash `{trading_signals}:delivered` holds how far into
-//! its journal each producer got, so that a store restored from an old backup is noticed.
+//! Answers: is this signal in this stream already, and does the stream still have all that it
+//! acknowledged? Both are decided inside the server by one script (`append.lua`), so repeating a call
+//! that timed out does no harm. A stream's `epoch` is a random name given when it was first seen
+//! empty: where it is missing or another one, the stream was emptied. Its hash `:delivered` holds how
+//! far into its journal each producer got, so that a stream restored from an old backup, or failed
+//! over to a copy that lagged, is noticed. On a cluster each stream may be on another node: each
+//! has its own account, and only a stream that lost something gets it again.
 //!
 //! Called by the journal's follower on the publishers' runtime; it alone decides when to try again.
 
 use super::outcomes::Outcomes;
-use super::{explain, open, place};
 use crate::clock;
 use crate::config::RedisConfig;
+use crate::keyspace::signals::{Producer, SignalStream, delivered_by};
+use crate::keyspace::{Answers, Batch, Connection, explain, place};
 use crate::metrics::Metrics;
 use crate::publishers::{Concluded, Entry, SignalSink, SinkError};
 use crate::signal::record::SignalRecord;
-use ::redis::aio::MultiplexedConnection;
-use ::redis::{ErrorKind, Pipeline, RedisError, RedisResult, Script, ServerErrorKind};
-use std::collections::{BTreeSet, HashMap};
+use ::redis::{ErrorKind, Pipeline, RedisError, RedisResult, Script, ServerErrorKind, Value, cmd};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
-const APPEND: &str = include_str!("append.lua");
-/// Stream of all signals.
-const ALL: &str = "trading_signals";
-/// What the keys beside [`ALL`] begin with.
-const ALL_HELPERS: &str = "{trading_signals}";
-/// How long `tickforge:producer:NAME` outlives its producer.
-const ALIVE_SECONDS: u64 = 15;
-/// The script's answer where the stream's epoch is not the expected one.
+/// The script that appends one signal to one stream.
+pub const APPEND: &str = include_str!("append.lua");
+/// How many batches a call of the follower should hold: while the server works on one, the next is
+/// prepared.
+pub const BATCHES_AHEAD: usize = 1;
+/// The script's answer where the stream's epoch is not the expected one, and below it where the
+/// stream has lost a tail.
 const OTHER_EPOCH: i64 = -1;
+/// Streams of symbols that are looked at in one keep-alive, in turn.
+const LOOKED_AT_ONCE: usize = 64;
 
 pub struct RedisSink {
     config: RedisConfig,
@@ -39,16 +41,31 @@ pub struct RedisSink {
     place: String,
     script: Script,
     outcomes: Outcomes,
-    connection: Option<MultiplexedConnection>,
-    /// Epoch of each stream as this connection saw it, by what its helper keys begin with.
-    epochs: HashMap<String, String>,
-    /// The store's position was compared with ours on this connection.
-    position_checked: bool,
+    connection: Option<Connection>,
+    /// All that this producer ever wrote to; empty names the stream of all.
+    streams: BTreeMap<String, Known>,
+    /// The streams were compared with what we know on this connection.
+    looked: bool,
+    /// Whose turn it is in the next keep-alive.
+    turn: usize,
     /// The store turned out to have only this much, and the caller does not know yet.
     behind: Option<u64>,
     /// Journal number and id of the newest signal that the store acknowledged.
     last: Option<(u64, Uuid)>,
 }
+
+/// A stream as this sink left it.
+struct Known {
+    stream: SignalStream,
+    epoch: String,
+    /// Number in the journal up to which it must have its signals.
+    had: u64,
+    /// Acknowledged in this run: numbers are not given twice in one, so these need no repeat.
+    sent: u64,
+}
+
+/// The stream of all in [`RedisSink::streams`].
+const ALL: &str = "";
 
 impl RedisSink {
     pub fn new(config: RedisConfig, producer: String, metrics: Arc<Metrics>) -> RedisSink {
@@ -60,24 +77,28 @@ impl RedisSink {
             metrics,
             script: Script::new(APPEND),
             connection: None,
-            epochs: HashMap::new(),
-            position_checked: false,
+            streams: BTreeMap::new(),
+            looked: false,
+            turn: 0,
             behind: None,
             last: None,
         }
     }
 
-    /// Runs `pipeline`. After any failure the connection is given up, so that an answer that comes
-    /// late is never taken for another call's.
-    async fn call<T: ::redis::FromRedisValue>(
-        &mut self,
-        pipeline: &Pipeline,
-    ) -> Result<T, SinkError> {
-        let result = match &mut self.connection {
-            Some(connection) => pipeline.query_async(connection).await,
-            None => return Err(SinkError::Retry(format!("{}: not connected", self.place))),
-        };
-        result.map_err(|e| self.failed(&e))
+    fn batch(&self) -> Result<Batch, SinkError> {
+        Ok(Batch::new(self.connected()?))
+    }
+
+    fn connected(&self) -> Result<&Connection, SinkError> {
+        let away = || SinkError::Retry(format!("{}: not connected", self.place));
+        self.connection.as_ref().ok_or_else(away)
+    }
+
+    /// Sends `batch`. After any failure the connection is given up, so that an answer that comes
+    /// late is never taken for another call's, and Sentinel is asked again.
+    async fn send(&mut self, batch: &Batch) -> Result<Answers, SinkError> {
+        let answers = batch.send(self.connected()?).await;
+        answers.map_err(|e| self.failed(&e))
     }
 
     fn failed(&mut self, error: &RedisError) -> SinkError {
@@ -89,178 +110,249 @@ impl RedisSink {
     /// journal number up to which the caller believes it delivered, where it says so.
     async fn ready(&mut self, position: Option<u64>) -> Result<(), SinkError> {
         if self.connection.is_none() {
-            let mut connection = open(&self.config).await.map_err(SinkError::Retry)?;
-            let loaded = self
-                .script
-                .prepare_invoke()
-                .load_async(&mut connection)
-                .await;
-            loaded.map_err(|e| self.failed(&e))?;
-            self.connection = Some(connection);
-            self.epochs.clear();
-            self.position_checked = false;
+            let connection = Connection::open(&self.config).await;
+            self.connection = Some(connection.map_err(SinkError::Retry)?);
+            self.load().await?;
+            self.looked = false;
         }
-        if !self.epochs.contains_key(ALL_HELPERS)
-            && self.learn_epochs(vec![ALL_HELPERS.to_owned()]).await?
-        {
-            self.behind = Some(0);
+        if !self.looked {
+            let all = self.known(ALL);
+            all.had = all.had.max(position.unwrap_or(0));
+            let names = self.streams.keys().cloned().collect();
+            self.look(names).await?;
+            self.looked = true;
         }
-        if let Some(position) = position
-            && !self.position_checked
-        {
-            let stored = self.stored_position().await?;
-            if stored < position {
-                self.behind = Some(self.behind.map_or(stored, |has| has.min(stored)));
+        self.told()
+    }
+
+    /// Says once what was found lost. What comes next starts behind it, or at the oldest signal
+    /// kept.
+    fn told(&mut self) -> Result<(), SinkError> {
+        match self.behind.take() {
+            None => Ok(()),
+            Some(has) => {
+                self.last = None;
+                Err(SinkError::Behind { has })
             }
-            self.position_checked = true;
         }
-        if let Some(has) = self.behind.take() {
-            // What comes next starts at the oldest signal kept, which need not be the first ever.
-            self.position_checked = true;
-            self.last = None;
-            return Err(SinkError::Behind { has });
+    }
+
+    async fn load(&mut self) -> Result<(), SinkError> {
+        let mut connection = self.connected()?.clone();
+        let mut load = cmd("SCRIPT");
+        let loaded = load
+            .arg("LOAD")
+            .arg(APPEND)
+            .exec_async(&mut connection)
+            .await;
+        loaded.map_err(|e| self.failed(&e))
+    }
+
+    fn known(&mut self, symbol: &str) -> &mut Known {
+        self.streams
+            .entry(symbol.to_owned())
+            .or_insert_with(|| Known {
+                stream: if symbol == ALL {
+                    SignalStream::all()
+                } else {
+                    SignalStream::of(symbol)
+                },
+                epoch: String::new(),
+                had: 0,
+                sent: 0,
+            })
+    }
+
+    /// Compares these streams with what we know of them, gives an epoch to each that has none, and
+    /// notes in `behind` what they lost.
+    async fn look(&mut self, symbols: Vec<String>) -> Result<(), SinkError> {
+        let mut batch = self.batch()?;
+        let claims = delivered_by(&self.producer);
+        let mut places = Vec::with_capacity(symbols.len());
+        for symbol in &symbols {
+            let fresh = Uuid::new_v4().simple().to_string();
+            let producer = self.producer.clone();
+            let known = self.known(symbol);
+            let account = batch.add(&known.stream.key, |pipeline| {
+                let set = pipeline.cmd("SET").arg(&known.stream.epoch).arg(&fresh);
+                set.arg("NX").arg("GET");
+                pipeline
+                    .cmd("HGET")
+                    .arg(&known.stream.delivered)
+                    .arg(producer);
+            });
+            let claim = batch.add(&claims, |pipeline| {
+                pipeline.cmd("HGET").arg(&claims).arg(symbol);
+            });
+            places.push((fresh, account, claim));
+        }
+        let answers = self.send(&batch).await?;
+        for (symbol, (fresh, account, claim)) in symbols.iter().zip(places) {
+            let read = (|| {
+                let [epoch, has] = answers.of(account) else {
+                    return Ok((None, None, None));
+                };
+                let claim = answers.of(claim).first();
+                let claim = claim.map(value).transpose()?.flatten();
+                Ok((value::<Option<String>>(epoch)?, value(has)?, claim))
+            })();
+            let (epoch, has, claim) = read.map_err(|e: RedisError| self.failed(&e))?;
+            self.compare(symbol, epoch, fresh, has.unwrap_or(0), claim);
         }
         Ok(())
     }
 
-    /// Reads the epochs of these streams and gives one to each that has none; true if any had none.
-    async fn learn_epochs(&mut self, helpers: Vec<String>) -> Result<bool, SinkError> {
-        let mut pipeline = ::redis::pipe();
-        let fresh: Vec<String> = helpers
-            .iter()
-            .map(|_| Uuid::new_v4().simple().to_string())
-            .collect();
-        for (helper, fresh) in helpers.iter().zip(&fresh) {
-            pipeline
-                .cmd("SET")
-                .arg(format!("{helper}:epoch"))
-                .arg(fresh)
-                .arg("NX")
-                .arg("GET");
+    /// Draws the consequences of a stream's own account: `found`, its epoch, and `has`, how far it
+    /// says that it got; `claim`, how far it got by what the stream of all was told.
+    fn compare(
+        &mut self,
+        symbol: &str,
+        found: Option<String>,
+        fresh: String,
+        has: u64,
+        claim: Option<u64>,
+    ) {
+        let known = self.known(symbol);
+        let first = known.epoch.is_empty();
+        let same = found.as_ref().is_some_and(|e| first || *e == known.epoch);
+        let has = if same { has } else { 0 };
+        if first {
+            known.had = known.had.max(claim.unwrap_or(0));
         }
-        let found: Vec<Option<String>> = self.call(&pipeline).await?;
-        let any_new = found.iter().any(Option::is_none);
-        for ((helper, fresh), found) in helpers.into_iter().zip(fresh).zip(found) {
-            self.epochs.insert(helper, found.unwrap_or(fresh));
+        // A store that begins: nothing that we know of is gone, but then we may not know.
+        let begins = symbol == ALL && found.is_none();
+        known.epoch = found.unwrap_or(fresh);
+        if has < known.had || begins {
+            (known.had, known.sent) = (has, known.sent.min(has));
+            self.behind = Some(self.behind.map_or(has, |other| other.min(has)));
         }
-        Ok(any_new)
     }
 
-    /// How far into this producer's journal the store got, by its own account.
-    async fn stored_position(&mut self) -> Result<u64, SinkError> {
-        let mut pipeline = ::redis::pipe();
-        pipeline
-            .cmd("HGET")
-            .arg(format!("{ALL_HELPERS}:delivered"))
-            .arg(&self.producer);
-        let (position,): (Option<u64>,) = self.call(&pipeline).await?;
-        Ok(position.unwrap_or(0))
-    }
-
-    /// An epoch is gone or another one: learn the new one and tell the caller.
+    /// A stream said that it is not as we left it: learn how it is with all of them, as more may
+    /// have been on the same node, and tell the caller.
     async fn start_again(&mut self) -> Result<(), SinkError> {
-        self.epochs.clear();
-        self.behind = Some(0);
-        self.ready(None).await
+        let names = self.streams.keys().cloned().collect();
+        self.look(names).await?;
+        self.told()?;
+        let reason = "its streams began anew; nothing is lost";
+        Err(SinkError::Retry(format!("{}: {reason}", self.place)))
     }
 
     /// Appends `entries`, `before` of whose batch went before them, to both of their streams in one
     /// round trip.
     async fn append(&mut self, entries: &[Entry], before: usize) -> Result<(), SinkError> {
-        let unknown: BTreeSet<String> = entries
-            .iter()
-            .map(|e| symbol_stream(&e.record.symbol))
-            .filter(|helpers| !self.epochs.contains_key(helpers))
+        let symbols = entries.iter().map(|e| &e.record.symbol);
+        let unknown: BTreeSet<&String> = symbols
+            .filter(|symbol| !self.streams.contains_key(*symbol))
             .collect();
         if !unknown.is_empty() {
-            // A symbol's first signal: its stream is new, and nothing was lost.
-            self.learn_epochs(unknown.into_iter().collect()).await?;
+            self.look(unknown.into_iter().cloned().collect()).await?;
+            self.told()?;
         }
-        let pipeline = self.appends(entries, before)?;
-        let mut answers: Vec<RedisResult<i64>> = self.call(&pipeline).await?;
+        let batch = self.appends(entries, before)?;
+        let mut answers = self.send(&batch).await?;
         if answers.iter().any(script_is_missing) {
-            // SCRIPT FLUSH; whatever went through before it is not doubled by asking again.
-            let mut load = ::redis::pipe();
-            load.cmd("SCRIPT").arg("LOAD").arg(APPEND);
-            self.call::<()>(&load).await?;
-            answers = self.call(&pipeline).await?;
+            // SCRIPT FLUSH, or a replica that became master; whatever went through before it is not
+            // doubled by asking again.
+            self.load().await?;
+            answers = self.send(&batch).await?;
         }
-        for answer in answers {
-            match answer {
-                Ok(OTHER_EPOCH) => return self.start_again().await,
+        for answer in answers.iter() {
+            match value::<i64>(answer) {
+                Ok(..=OTHER_EPOCH) => return self.start_again().await,
                 Ok(_) => {}
                 Err(e) => return Err(self.failed(&e)),
+            }
+        }
+        for entry in entries {
+            for name in [ALL, entry.record.symbol.as_str()] {
+                let known = self.known(name);
+                known.sent = known.sent.max(entry.seq);
+                known.had = known.sent;
             }
         }
         self.last = entries.last().map(|e| (e.seq, e.record.signal_id));
         Ok(())
     }
 
-    fn appends(&self, entries: &[Entry], before: usize) -> Result<Pipeline, SinkError> {
-        let mut pipeline = Pipeline::with_capacity(entries.len() * 2);
-        pipeline.ignore_errors();
+    fn appends(&self, entries: &[Entry], before: usize) -> Result<Batch, SinkError> {
+        let mut batch = self.batch()?;
         let sent_ns = clock::now_ns();
+        // The newest of this batch by stream: what the next one must find there.
+        let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
         for (index, entry) in entries.iter().enumerate() {
             let fields = fields(&entry.record, sent_ns).map_err(|e| SinkError::Refused {
                 index: before + index,
                 reason: e.to_string(),
             })?;
-            let symbol = symbol_stream(&entry.record.symbol);
-            // The stream of all comes last: it notes how far the store got, in both.
-            self.append_to(&mut pipeline, &symbol, &symbol, entry, &fields);
-            self.append_to(&mut pipeline, ALL, ALL_HELPERS, entry, &fields);
+            for name in [entry.record.symbol.as_str(), ALL] {
+                let Some(known) = self.streams.get(name).filter(|k| k.sent < entry.seq) else {
+                    continue;
+                };
+                let previous = newest.insert(name, entry.seq).unwrap_or(known.had);
+                batch.add(&known.stream.key, |pipeline| {
+                    self.append_to(pipeline, known, entry, previous, &fields);
+                });
+            }
         }
-        Ok(pipeline)
+        newest.remove(ALL);
+        if !newest.is_empty() {
+            let claims = delivered_by(&self.producer);
+            let newest: Vec<(&str, u64)> = newest.into_iter().collect();
+            batch.add(&claims, |pipeline| {
+                pipeline.cmd("HSET").arg(&claims).arg(newest);
+            });
+        }
+        Ok(batch)
     }
 
     fn append_to(
         &self,
         pipeline: &mut Pipeline,
-        stream: &str,
-        helpers: &str,
+        known: &Known,
         entry: &Entry,
+        previous: u64,
         fields: &[(String, String)],
     ) {
-        let keys = if stream == ALL { 5 } else { 4 };
+        let stream = &known.stream;
+        pipeline.cmd("EVALSHA").arg(self.script.get_hash()).arg(5);
         pipeline
-            .cmd("EVALSHA")
-            .arg(self.script.get_hash())
-            .arg(keys)
-            .arg(stream);
+            .arg(&stream.key)
+            .arg(&stream.seq)
+            .arg(&stream.epoch);
         pipeline
-            .arg(format!("{helpers}:seq"))
-            .arg(format!("{helpers}:epoch"));
-        pipeline.arg(format!("{helpers}:seen:{}", entry.record.signal_id));
-        if stream == ALL {
-            pipeline.arg(format!("{helpers}:delivered"));
-        }
-        // A stream that is not in the map has no epoch that could match: the script then says so.
-        pipeline.arg(self.epochs.get(helpers).map_or("", String::as_str));
+            .arg(stream.seen(entry.record.signal_id))
+            .arg(&stream.delivered);
+        pipeline.arg(&known.epoch);
+        pipeline.arg(self.config.signals_max_len.max(1));
+        pipeline.arg(self.config.seen_ttl.as_secs().max(1));
         pipeline
-            .arg(self.config.signals_max_len.max(1))
-            .arg(self.config.seen_ttl.as_secs().max(1));
-        pipeline.arg(&self.producer).arg(entry.seq).arg(fields);
+            .arg(&self.producer)
+            .arg(entry.seq)
+            .arg(previous)
+            .arg(fields);
     }
 
-    fn alive(&self) -> Pipeline {
+    /// What other programs may read about this producer.
+    fn alive(&self) -> Producer {
         let engine = &self.metrics.engine;
-        let last_signal_id = self.last.map(|(_, id)| id.to_string()).unwrap_or_default();
-        let key = format!("tickforge:producer:{}", self.producer);
-        let mut pipeline = ::redis::pipe();
-        pipeline.atomic().cmd("HSET").arg(&key);
-        pipeline.arg("version").arg(env!("CARGO_PKG_VERSION"));
-        pipeline
-            .arg("last_event_ns")
-            .arg(engine.last_event_ns.get());
-        pipeline.arg("last_signal_id").arg(last_signal_id);
-        pipeline.arg("books_synced").arg(engine.books_synced.get());
-        pipeline
-            .arg("books_stale")
-            .arg(engine.books_stale.get())
-            .ignore();
-        pipeline.cmd("EXPIRE").arg(&key).arg(ALIVE_SECONDS).ignore();
-        pipeline.cmd("GET").arg(format!("{ALL_HELPERS}:epoch"));
-        pipeline
+        Producer {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            last_event_ns: engine.last_event_ns.get() as i64,
+            last_signal_id: self.last.map(|(_, id)| id),
+            books_synced: engine.books_synced.get(),
+            books_stale: engine.books_stale.get(),
+        }
+    }
+
+    /// The stream of all, and some of the symbols' in turn.
+    fn in_turn(&mut self) -> Vec<String> {
+        let symbols = self.streams.len().saturating_sub(1);
+        let turn = self.turn;
+        self.turn = (turn + LOOKED_AT_ONCE) % symbols.max(1);
+        let names = self.streams.keys().skip(1).cycle().skip(turn);
+        let names = names.take(symbols.min(LOOKED_AT_ONCE)).cloned();
+        std::iter::once(ALL.to_owned()).chain(names).collect()
     }
 }
 
@@ -296,24 +388,29 @@ impl SignalSink for RedisSink {
             .map_err(SinkError::Retry)
     }
 
-    /// Says that this producer lives, and notices an emptied store though there is nothing to send.
+    /// Says that this producer lives, and notices a loss though there is nothing to send.
     async fn idle(&mut self) -> Result<(), SinkError> {
         self.ready(self.last.map(|(seq, _)| seq)).await?;
-        let pipeline = self.alive();
-        let (epoch,): (Option<String>,) = self.call(&pipeline).await?;
-        if epoch.as_ref() != self.epochs.get(ALL_HELPERS) {
-            return self.start_again().await;
+        let mut batch = Batch::transaction(self.connected()?);
+        batch.add(&Producer::key(&self.producer), |pipeline| {
+            self.alive().put(pipeline, &self.producer);
+        });
+        let answers = self.send(&batch).await?;
+        if let Some(e) = answers.iter().find_map(|answer| answer.as_ref().err()) {
+            return Err(self.failed(e));
         }
-        Ok(())
+        let names = self.in_turn();
+        self.look(names).await?;
+        self.told()
     }
 }
 
-/// A symbol's stream; its helper keys begin with the same text.
-fn symbol_stream(symbol: &str) -> String {
-    format!("{ALL}:{{{symbol}}}")
+fn value<T: ::redis::FromRedisValue>(answer: &RedisResult<Value>) -> RedisResult<T> {
+    let value = answer.as_ref().map_err(RedisError::clone)?;
+    Ok(::redis::from_redis_value_ref(value)?)
 }
 
-fn script_is_missing(answer: &RedisResult<i64>) -> bool {
+fn script_is_missing(answer: &RedisResult<Value>) -> bool {
     matches!(answer, Err(e) if e.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
 }
 
@@ -408,19 +505,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn the_keys_of_a_stream_share_one_hash_tag() {
-        fn tag(key: &str) -> &str {
-            let inside = key
-                .split_once('{')
-                .and_then(|(_, rest)| rest.split_once('}'));
-            inside.map_or(key, |(tag, _)| tag)
-        }
-        let symbol = symbol_stream("BTC/USDT");
-        assert_eq!(symbol, "trading_signals:{BTC/USDT}");
-        assert_eq!(tag(&format!("{symbol}:seq")), tag(&symbol));
-        assert_eq!(tag(&format!("{ALL_HELPERS}:seq")), tag(ALL));
     }
 }

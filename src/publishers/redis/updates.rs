@@ -11,16 +11,16 @@
 //!
 //! Runs on the publishers' runtime, with a connection of its own.
 
-use super::{explain, open, place};
-use crate::clock;
 use crate::config::RedisConfig;
+use crate::keyspace::cache::MarketData;
+use crate::keyspace::market_updates::{self, MarketUpdate};
+use crate::keyspace::{Batch, Connection, Place, explain, place};
 use crate::market::decimal::{self, Scale};
 use crate::market::{DayStats, Event, Flags, InstrumentId, Kind, Registry, Status, Tick};
 use crate::metrics::Metrics;
 use crate::publishers::intake::{self, CHANGE_SCALE, Instruments, Stop};
 use crate::ring::Consumer;
-use ::redis::aio::MultiplexedConnection;
-use ::redis::{Pipeline, RedisResult, Value};
+use jiff::Timestamp;
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -119,10 +119,10 @@ impl Intake {
                 .map(|i| i.exchange);
             Arc::new(Keys {
                 exchange: instrument.exchange,
-                stream: format!("market_updates:{symbol}"),
-                cache: format!("cache:market_data:{}:{symbol}", instrument.exchange),
+                stream: market_updates::key(symbol),
+                cache: MarketData::key_of_exchange(instrument.exchange, symbol),
                 primary: (primary(&order, rivals) == Some(instrument.exchange))
-                    .then(|| format!("cache:market_data:{symbol}")),
+                    .then(|| MarketData::key(symbol)),
             })
         });
         Intake {
@@ -200,7 +200,7 @@ struct Writer {
     config: RedisConfig,
     metrics: Arc<Metrics>,
     place: String,
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
     unsent: BTreeMap<InstrumentId, Update>,
     sequences: BTreeMap<InstrumentId, u64>,
     /// Writes that failed in a row.
@@ -268,27 +268,22 @@ impl Writer {
     async fn write_batch(&mut self, batch: &[InstrumentId]) -> Result<(), String> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            none => none.insert(open(&self.config).await?),
+            none => none.insert(Connection::open(&self.config).await?),
         };
         // A transaction, so that no cached price is ever left without its time to live.
-        let mut pipeline = ::redis::pipe();
-        pipeline.atomic().ignore_errors();
-        let mut lengths = Vec::with_capacity(batch.len());
-        for id in batch {
-            let before = pipeline.len();
-            commands(&self.unsent[id], &self.config, &mut pipeline);
-            lengths.push(pipeline.len() - before);
-        }
-        let answers: Vec<RedisResult<Value>> = pipeline
-            .query_async(connection)
-            .await
-            .map_err(|e| explain(&self.place, &e))?;
-        let mut answers = answers.into_iter();
-        for (id, length) in batch.iter().zip(lengths) {
+        let mut commands = Batch::transaction(connection);
+        let places: Vec<Vec<Place>> = batch
+            .iter()
+            .map(|id| write(&self.unsent[id], &self.config, &mut commands))
+            .collect();
+        let answers = commands.send(connection).await;
+        let answers = answers.map_err(|e| explain(&self.place, &e))?;
+        for (id, places) in batch.iter().zip(places) {
             let Some(update) = self.unsent.remove(id) else {
                 continue;
             };
-            let refused = answers.by_ref().take(length).filter_map(Result::err).next();
+            let answers = places.iter().flat_map(|place| answers.of(*place));
+            let refused = answers.filter_map(|answer| answer.as_ref().err()).next();
             let counts = &self.metrics.market_updates;
             match refused {
                 None => counts.stored.add(update.trades),
@@ -296,7 +291,7 @@ impl Writer {
                 // in.
                 Some(e) => {
                     counts.dropped.add(update.trades);
-                    let reason = explain(&self.place, &e);
+                    let reason = explain(&self.place, e);
                     tracing::warn!(key = update.keys.stream, "market update refused: {reason}");
                 }
             }
@@ -314,53 +309,38 @@ impl Writer {
     }
 }
 
-fn commands(update: &Update, config: &RedisConfig, pipeline: &mut Pipeline) {
+/// Adds the commands for an update; where their answers will be.
+fn write(update: &Update, config: &RedisConfig, batch: &mut Batch) -> Vec<Place> {
     let keys = &update.keys;
-    let price = decimal::to_decimal(update.price, update.price_scale).to_string();
-    pipeline
-        .cmd("XADD")
-        .arg(&keys.stream)
-        .arg("MAXLEN")
-        .arg("~");
-    pipeline.arg(config.updates_max_len.max(1)).arg("*");
-    pipeline
-        .arg("price")
-        .arg(&price)
-        .arg("volume")
-        .arg(update.volume.normalize().to_string());
-    pipeline.arg("timestamp").arg(seconds(update.time_ns));
-    pipeline
-        .arg("exchange")
-        .arg(keys.exchange)
-        .arg("sequence")
-        .arg(update.sequence);
-
-    let volume_24h = decimal::to_decimal(update.day.volume, update.amount_scale).to_string();
-    let change_24h =
-        decimal::to_decimal(intake::change_24h(&update.day).unwrap_or(0), CHANGE_SCALE);
-    for key in [Some(&keys.cache), keys.primary.as_ref()]
+    let price = decimal::to_decimal(update.price, update.price_scale);
+    let entry = MarketUpdate {
+        price,
+        volume: update.volume.normalize(),
+        timestamp: seconds(update.time_ns),
+        exchange: keys.exchange.to_owned(),
+        sequence: update.sequence,
+    };
+    let change_24h = intake::change_24h(&update.day).unwrap_or(0);
+    let cached = MarketData {
+        price,
+        volume_24h: decimal::to_decimal(update.day.volume, update.amount_scale),
+        change_24h: decimal::to_decimal(change_24h, CHANGE_SCALE),
+        last_updated: Timestamp::from_nanosecond(update.time_ns.into()).unwrap_or_default(),
+    };
+    let stream = batch.add(&keys.stream, |pipeline| {
+        entry.append(pipeline, &keys.stream, config.updates_max_len);
+    });
+    let caches = [Some(&keys.cache), keys.primary.as_ref()];
+    let caches = caches
         .into_iter()
         .flatten()
-    {
-        pipeline.cmd("HSET").arg(key).arg("price").arg(&price);
-        pipeline
-            .arg("volume_24h")
-            .arg(&volume_24h)
-            .arg("change_24h")
-            .arg(change_24h.to_string());
-        pipeline
-            .arg("last_updated")
-            .arg(clock::rfc3339(update.time_ns));
-        pipeline
-            .cmd("PEXPIRE")
-            .arg(key)
-            .arg(config.cache_ttl.as_millis().max(1) as u64);
-    }
+        .map(|key| batch.add(key, |pipeline| cached.put(pipeline, key, config.cache_ttl)));
+    std::iter::once(stream).chain(caches).collect()
 }
 
 /// Seconds since the epoch, exact: `1705329930`, `1705329930.25`.
-fn seconds(ns: i64) -> String {
-    decimal::to_decimal(ns, 9).to_string()
+fn seconds(ns: i64) -> Decimal {
+    decimal::to_decimal(ns, 9)
 }
 
 #[cfg(test)]
@@ -433,9 +413,9 @@ mod tests {
             (2, 1, 2_000)
         );
         assert_eq!(update.volume.normalize().to_string(), "3.000000001");
-        let mut pipeline = ::redis::pipe();
-        commands(update, &writer.config, &mut pipeline);
-        let text = String::from_utf8_lossy(&pipeline.get_packed_pipeline()).into_owned();
+        let mut batch = Batch::default();
+        write(update, &writer.config, &mut batch);
+        let text = batch.text();
         let words: Vec<&str> = text
             .lines()
             .filter(|l| !l.starts_with(['*', '$']))
@@ -515,8 +495,9 @@ mod tests {
 
     #[test]
     fn seconds_are_exact() {
-        assert_eq!(seconds(1_705_329_930_000_000_000), "1705329930");
-        assert_eq!(seconds(1_705_329_930_250_000_001), "1705329930.250000001");
+        assert_eq!(seconds(1_705_329_930_000_000_000).to_string(), "1705329930");
+        let text = seconds(1_705_329_930_250_000_001).to_string();
+        assert_eq!(text, "1705329930.250000001");
     }
 
     #[tokio::test]

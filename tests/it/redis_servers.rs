@@ -1,0 +1,196 @@
+//! Redis as a test meets it: a database of one server, the cluster, a master with a replica that
+//! Sentinel watches. The same test runs on each.
+//!
+//! A cluster has one database, and tests that use it follow one another: who has it, has it empty.
+
+use crate::redis::config;
+use crate::servers::{self, OwnRedis};
+use redis::cmd;
+use std::time::{Duration, Instant};
+use tickforge::config::{RedisConfig, RedisServers, Secret};
+use tickforge::keyspace::Connection;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Runs `test` on an empty database of the server and on the empty cluster, where they are there.
+pub async fn each(number: u8, test: impl AsyncFn(RedisConfig, Connection)) {
+    if let Some((config, look)) = server(number).await {
+        test(config, look).await;
+    }
+    if let Some((config, look, _turn)) = cluster().await {
+        test(config, look).await;
+    }
+}
+
+/// An empty database of the server, and a connection to look into it. `None` where there is no
+/// server.
+pub async fn server(number: u8) -> Option<(RedisConfig, Connection)> {
+    let config = config(format!("{}/{number}", servers::redis_url()?));
+    let look = emptied(&config).await;
+    Some((config, look))
+}
+
+/// The cluster, empty, and a connection to look into it, for as long as the guard is kept.
+pub async fn cluster() -> Option<(RedisConfig, Connection, MutexGuard<'static, ()>)> {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    let urls = servers::cluster_urls()?;
+    let turn = TURN.lock().await;
+    let config = RedisConfig {
+        servers: RedisServers::Cluster(urls.into_iter().map(Secret).collect()),
+        ..config(String::new())
+    };
+    let look = emptied(&config).await;
+    Some((config, look, turn))
+}
+
+async fn emptied(config: &RedisConfig) -> Connection {
+    let patient = RedisConfig {
+        timeout: Duration::from_secs(10),
+        ..config.clone()
+    };
+    let mut look = Connection::open(&patient).await.expect("a connection");
+    let flush = cmd("FLUSHDB");
+    flush
+        .exec_async(&mut look)
+        .await
+        .expect("an empty database");
+    look
+}
+
+/// A master, its replica, and the sentinel that watches them.
+pub struct Watched {
+    pub master: OwnRedis,
+    pub replica: OwnRedis,
+    pub sentinel: OwnRedis,
+    pub config: RedisConfig,
+}
+
+/// `None` says what is skipped: Redis is not installed.
+pub async fn watched() -> Option<Watched> {
+    let quick = ["--repl-diskless-sync-delay", "0"];
+    let master = servers::own_redis_with(&quick)?;
+    let of = format!("127.0.0.1 {}", master.port());
+    let [option, value] = quick;
+    let replica = servers::own_redis_with(&["--replicaof", &of, option, value])?;
+    let dir = tempfile::tempdir().expect("a folder");
+    // Sentinel writes what it learns into its file.
+    let file = dir.keep().join("sentinel.conf");
+    let name = "mymaster";
+    let text = format!(
+        "sentinel monitor {name} {of} 1\nsentinel down-after-milliseconds {name} 400\n\
+         sentinel failover-timeout {name} 2000\n"
+    );
+    std::fs::write(&file, text).expect("written");
+    let path = file.display().to_string();
+    let sentinel = servers::own_redis_with(&[&path, "--sentinel"])?;
+    let config = RedisConfig {
+        servers: RedisServers::Sentinel {
+            sentinels: vec![Secret(sentinel.url())],
+            url: Secret(format!("redis://{name}")),
+        },
+        ..config(String::new())
+    };
+    let watched = Watched {
+        master,
+        replica,
+        sentinel,
+        config,
+    };
+    watched
+        .sentinel_says("SENTINEL REPLICAS", "role-reported:slave")
+        .await;
+    watched.replicated().await;
+    Some(watched)
+}
+
+impl Watched {
+    /// What was written until now is on the replica, too.
+    pub async fn replicated(&self) {
+        let mut master = look(&self.master).await;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            // WAIT is for what this connection saw last.
+            cmd("PING").exec_async(&mut master).await.expect("PONG");
+            let mut wait = cmd("WAIT");
+            let replicas: u32 = wait
+                .arg(1)
+                .arg(1000)
+                .query_async(&mut master)
+                .await
+                .expect("WAIT");
+            if replicas == 1 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the replica does not follow");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// From here on the replica gets nothing more, and cannot catch up.
+    pub async fn part(&self) {
+        let mut master = look(&self.master).await;
+        let mut forbid = cmd("ACL");
+        forbid
+            .arg("SETUSER")
+            .arg("default")
+            .arg("-psync")
+            .arg("-sync");
+        forbid.exec_async(&mut master).await.expect("forbidden");
+        let mut kill = cmd("CLIENT");
+        kill.arg("KILL").arg("TYPE").arg("replica");
+        kill.exec_async(&mut master).await.expect("parted");
+    }
+
+    /// The master is gone, as in a crash; returns when the replica has its place.
+    pub async fn fail_over(&mut self) {
+        self.master.stop();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while let Err(reason) = Connection::open(&self.config).await {
+            assert!(Instant::now() < deadline, "{reason}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn sentinel_says(&self, command: &str, expected: &str) {
+        let mut sentinel = look(&self.sentinel).await;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let (name, rest) = command.split_once(' ').expect("two words");
+            let mut ask = cmd(name);
+            let answer: redis::Value = ask
+                .arg(rest)
+                .arg("mymaster")
+                .query_async(&mut sentinel)
+                .await
+                .expect("an answer");
+            let words: Vec<String> = flat(answer);
+            if words.join(":").contains(expected) {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{command}: {words:?}, not {expected}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// All texts in an answer, however nested.
+fn flat(answer: redis::Value) -> Vec<String> {
+    match answer {
+        redis::Value::Array(parts) => parts.into_iter().flat_map(flat).collect(),
+        redis::Value::Map(parts) => {
+            let parts = parts.into_iter().flat_map(|(key, value)| [key, value]);
+            parts.flat_map(flat).collect()
+        }
+        other => redis::from_redis_value(other).into_iter().collect(),
+    }
+}
+
+async fn look(server: &OwnRedis) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(server.url()).expect("a URL");
+    client
+        .get_multiplexed_async_connection()
+        .await
+        .expect("a connection")
+}
