@@ -101,13 +101,6 @@ fn simulated(dir: &Path, seconds: u32) -> Exchange {
     Exchange::start(dir, &flags)
 }
 
-fn outcomes(data_dir: &Path) -> Vec<Value> {
-    let data_dir = data_dir.display().to_string();
-    let out = daemon::output(&["signals", "--outcomes", "--json", "--data-dir", &data_dir]);
-    let read = |l: &str| serde_json::from_str(l).expect("an outcome");
-    out.lines().map(read).collect()
-}
-
 async fn until(what: &str, limit: Duration, mut done: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + limit;
     while !done().await {
@@ -151,7 +144,7 @@ async fn signals_are_followed_to_their_end_across_a_kill() {
     assert!(second.wait(Duration::from_secs(30)), "the daemon failed");
 
     let data = dir.path().join("data");
-    let ended = outcomes(&data);
+    let ended = daemon::outcomes(&data);
     let signals = daemon::journalled(&data);
     let by_id: BTreeMap<&str, &Value> = signals
         .iter()
@@ -296,6 +289,10 @@ async fn an_operator_switches_and_a_replay_switches_at_the_same_place() {
     .await;
     let off_ns = tickforge::clock::now_ns();
     std::thread::sleep(Duration::from_secs(2));
+    // Whoever listens is cut off, and has to find out by itself what has changed since.
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    db.execute(cut).await.expect("cut off");
     db.execute("DELETE FROM system_config WHERE key LIKE 'instr%' OR key LIKE '%book%'")
         .await
         .expect("on");
@@ -341,7 +338,7 @@ async fn an_operator_switches_and_a_replay_switches_at_the_same_place() {
         "a bad value is told: {log}"
     );
 
-    let live = (decisions(signals), decisions(outcomes(&data)));
+    let live = (decisions(signals), decisions(daemon::outcomes(&data)));
     let first = replayed(dir.path(), &config);
     let second = replayed(dir.path(), &config);
     assert!(live.0.len() > 50 && live.1.len() > 50);
