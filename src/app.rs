@@ -497,7 +497,8 @@ impl Tasks {
         }
         if let Some(config) = stores.redis.clone() {
             let taken = taken.next().unwrap_or_default();
-            let context = self.follow_context(|m| &m.redis, config.batch, config.timeout, taken);
+            let batch = config.batch * redis::signals::BATCHES_AHEAD;
+            let context = self.follow_context(|m| &m.redis, batch, config.timeout, taken);
             let sink = RedisSink::new(config, self.config.name.clone(), Arc::clone(&self.metrics));
             tasks.push(tokio::task::spawn_local(deliver(
                 sink,

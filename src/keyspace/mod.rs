@@ -23,6 +23,17 @@
 //! touches one key, or keys of one hash tag: so it is right on a cluster, too. What concerns more
 //! keys says in which order it writes them, and what a crash in between leaves.
 //!
+//! ```no_run
+//! # use std::time::Duration;
+//! # async fn example(user_id: uuid::Uuid) -> redis::RedisResult<bool> {
+//! use tickforge::keyspace::rate_limit::RateLimit;
+//! let client = redis::Client::open("redis://127.0.0.1:6379")?;
+//! let mut connection = client.get_multiplexed_async_connection().await?;
+//! let limit = RateLimit::api(user_id, "/api/v1/orders", 10, Duration::from_secs(60));
+//! Ok(limit.admit(&mut connection).await?.admitted)
+//! # }
+//! ```
+//!
 //! No state of the store is kept here, and nothing is tried again: an error is the caller's.
 
 mod batch;

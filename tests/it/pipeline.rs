@@ -3,6 +3,7 @@
 //! while.
 
 use crate::daemon::{self, Exchange, Process, u64_of};
+use crate::keyspace;
 use crate::servers;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection, Row};
@@ -123,6 +124,19 @@ pub async fn assert_everywhere_once(dir: &Path, stores: &Stores, summary: &Value
 /// Every journalled signal is in PostgreSQL once, and in each of its streams once and in order. (A
 /// daemon that was killed may decide again what it had journalled: a repeat has the same id.)
 pub async fn assert_signals_once(signals: &[Value], postgres: &str, redis: &str) {
+    let seen: BTreeSet<String> = daemon::ids(signals).into_iter().collect();
+    assert_eq!(
+        in_postgres(postgres).await,
+        seen,
+        "trading_signals of PostgreSQL"
+    );
+    for (stream, ids) in &by_stream(signals) {
+        assert_stream(redis, stream, ids);
+    }
+}
+
+/// The ids that each stream of Redis should have, in order.
+pub fn by_stream(signals: &[Value]) -> BTreeMap<String, Vec<String>> {
     let mut seen = BTreeSet::new();
     let mut by_stream: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (signal, id) in signals.iter().zip(daemon::ids(signals)) {
@@ -137,14 +151,7 @@ pub async fn assert_signals_once(signals: &[Value], postgres: &str, redis: &str)
                 .push(id.clone());
         }
     }
-    assert_eq!(
-        in_postgres(postgres).await,
-        seen,
-        "trading_signals of PostgreSQL"
-    );
-    for (stream, ids) in &by_stream {
-        assert_stream(redis, stream, ids);
-    }
+    by_stream
 }
 
 /// A consumer group reads exactly these, and no number is missing.
@@ -205,6 +212,11 @@ async fn alone_synthetic_market_reaches_every_store() {
     assert_eq!(u64_of(&summary, "/dropped"), 0);
     assert_eq!(u64_of(&summary, "/rejected"), 0);
     assert_everywhere_once(dir.path(), &stores, &summary).await;
+    let config = crate::redis::config(stores.redis.clone());
+    let look = tickforge::keyspace::Connection::open(&config).await;
+    let mut look = look.expect("Redis");
+    let found = keyspace::assert_tidy(&mut look).await;
+    assert!(found.len() >= 13, "{found:?}");
 }
 
 /// Each store is away in turn, for twenty seconds with `tests/run --long`; Redis comes back empty.

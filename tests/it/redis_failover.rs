@@ -1,10 +1,13 @@
 //! A master dies, and a replica takes its place: the publisher finds it by itself, and no signal is
 //! lost or doubled, though the replica may not have had all that the master acknowledged.
 
-use crate::redis::{check_complete, follow, journal, sink};
-use crate::redis_servers::{Watched, cluster, watched};
+use crate::daemon::{self, Exchange, Process};
+use crate::keyspace;
+use crate::pipeline::{self, STRATEGIES};
+use crate::redis::{check_complete, entries, follow, journal, sink};
+use crate::redis_servers::{Watched, cluster, has_replica, look_at, watched};
 use crate::servers;
-use redis::cmd;
+use crate::watch::{Watch, until};
 use std::time::{Duration, Instant};
 use tickforge::keyspace::Connection;
 use tickforge::publishers::redis::RedisSink;
@@ -103,38 +106,101 @@ async fn a_lag_is_noticed_though_nothing_is_sent_and_after_a_restart() {
     check_complete(&mut look, &journal).await;
 }
 
-/// The node that holds `trading_signals` dies, and its replica had not all; the symbols' streams,
-/// on another node, lost nothing and get nothing twice.
+/// The node that holds `trading_signals` dies, and its replica takes its place: nothing is lost or
+/// doubled there, nor on the node that holds the symbols' streams.
 #[tokio::test]
 async fn alone_a_node_of_the_cluster_dies() {
     let Some((config, mut look, _turn)) = cluster().await else {
         return;
     };
-    let Ok(replica) = std::env::var("TICKFORGE_TEST_NODE3") else {
-        eprintln!("skipped: the cluster is not ours to break");
+    let Some(node) = master_with_a_replica().await else {
         return;
     };
     let journal = journal(60);
     let mut sink = sink(&config, "host1");
     follow(&mut sink, &journal[..25], 0).await;
-    let client = redis::Client::open(replica).expect("a URL");
-    let mut replica = client
-        .get_multiplexed_async_connection()
-        .await
-        .expect("the replica");
-    // Written to the master and not to its replica: what is written while the replica sleeps, and
-    // its link's buffer is gone with the master.
-    servers::ctl("NODE2", "stop");
-    assert_eq!(deliver(&mut sink, &journal[..40], 25).await, [0u64; 0]);
-    let role: Vec<redis::Value> = cmd("ROLE").query_async(&mut replica).await.expect("a role");
-    assert_eq!(
-        redis::from_redis_value::<String>(role[0].clone()).expect("text"),
-        "master"
-    );
+    servers::ctl(node, "stop");
+    let rewinds = deliver(&mut sink, &journal[..40], 25).await;
+    assert_eq!(rewinds, [0u64; 0]);
     // The old master comes back as a replica of the new one, and empty: nobody must see it.
-    servers::ctl("NODE2", "start");
+    servers::ctl(node, "start");
     assert_eq!(deliver(&mut sink, &journal, 40).await, [0u64; 0]);
     check_complete(&mut look, &journal).await;
+}
+
+/// The daemon at work on a cluster that loses a node in the middle: every journalled signal is in
+/// its streams once, numbered without a hole, and no key that should expire lives for ever.
+#[tokio::test]
+async fn alone_a_full_run_on_a_cluster_that_loses_a_node() {
+    let Some((_, mut look, _turn)) = cluster().await else {
+        return;
+    };
+    let Some(node) = master_with_a_replica().await else {
+        return;
+    };
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut exchange = Exchange::start(dir.path(), &["--symbols", "8", "--rate", "4000"]);
+    let watch = Watch::new();
+    let urls = servers::cluster_urls().expect("a cluster");
+    let text = format!(
+        "name = \"it\"\ndata_dir = {:?}\n[exchanges.binance]\nsymbols = [\"*\"]\nws = {:?}\nrest = {:?}\n\
+         snapshots_per_second = 200\n[stores.redis]\nurl = {urls:?}\n{}{STRATEGIES}",
+        dir.path().join("data"),
+        exchange.ws,
+        exchange.rest,
+        watch.section(),
+    );
+    let path = dir.path().join("tickforge.toml");
+    std::fs::write(&path, text).expect("the configuration");
+    let path = path.display().to_string();
+    let checked = daemon::output(&["check", "--config", &path, "--json"]);
+    assert!(checked.contains("\"redis\":\"ok\""), "{checked}");
+    let log = dir.path().join("run.log");
+    let mut daemon = Process::start(&["run", "--config", &path, "--json"], &log);
+    let delivered = |above: f64| {
+        until("signals, all delivered", Duration::from_secs(40), || {
+            watch.metric("journal_appended_total") > above
+                && watch.metric("signals_lag{store=\"redis\"}") == 0.0
+        });
+    };
+    delivered(100.0);
+    servers::ctl(node, "stop");
+    let before = watch.metric("journal_appended_total");
+    delivered(before + 100.0);
+    servers::ctl(node, "start");
+    let before = watch.metric("journal_appended_total");
+    delivered(before + 100.0);
+    daemon.terminate();
+    let summary = daemon.line();
+    assert!(daemon.wait(Duration::from_secs(30)));
+    exchange.process.kill();
+    assert_eq!(summary["dropped"], 0, "{summary}");
+    let signals = daemon::journalled(&dir.path().join("data"));
+    for (stream, ids) in pipeline::by_stream(&signals) {
+        let found = entries(&mut look, &stream).await;
+        let got: Vec<&String> = found.iter().map(|e| &e["signal_id"]).collect();
+        assert_eq!(got, ids.iter().collect::<Vec<_>>(), "{stream}");
+        let seqs = found
+            .iter()
+            .map(|e| e["seq"].parse::<usize>().expect("a number"));
+        assert!(seqs.eq(1..=ids.len()), "{stream}: seq has a hole");
+    }
+    let families = keyspace::assert_tidy(&mut look).await;
+    assert!(families.len() >= 13, "{families:?}");
+}
+
+/// Which of the cluster's nodes, of those with a replica, is master now.
+async fn master_with_a_replica() -> Option<&'static str> {
+    for node in ["NODE2", "NODE3"] {
+        let Ok(url) = std::env::var(format!("TICKFORGE_TEST_{node}")) else {
+            break;
+        };
+        if has_replica(&mut look_at(url).await).await {
+            return Some(node);
+        }
+    }
+    eprintln!("skipped: the cluster is not ours to break");
+    None
 }
 
 /// A master without a replica comes back empty: its streams are filled again, from the first signal

@@ -1,11 +1,14 @@
 //! Redis as a test meets it: a database of one server, the cluster, a master with a replica that
-//! Sentinel watches. The same test runs on each.
+//! Sentinel watches, by TLS. The same test runs on each.
 //!
 //! A cluster has one database, and tests that use it follow one another: who has it, has it empty.
 
 use crate::redis::config;
 use crate::servers::{self, OwnRedis};
-use redis::cmd;
+use redis::aio::MultiplexedConnection;
+use redis::{RedisResult, cmd};
+use std::net::TcpListener;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use tickforge::config::{RedisConfig, RedisServers, Secret};
 use tickforge::keyspace::Connection;
@@ -106,23 +109,10 @@ impl Watched {
     /// What was written until now is on the replica, too.
     pub async fn replicated(&self) {
         let mut master = look(&self.master).await;
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            // WAIT is for what this connection saw last.
-            cmd("PING").exec_async(&mut master).await.expect("PONG");
-            let mut wait = cmd("WAIT");
-            let replicas: u32 = wait
-                .arg(1)
-                .arg(1000)
-                .query_async(&mut master)
-                .await
-                .expect("WAIT");
-            if replicas == 1 {
-                return;
-            }
-            assert!(Instant::now() < deadline, "the replica does not follow");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        assert!(
+            has_replica(&mut master).await,
+            "the replica does not follow"
+        );
     }
 
     /// From here on the replica gets nothing more, and cannot catch up.
@@ -175,6 +165,23 @@ impl Watched {
     }
 }
 
+/// Whether this is a master with a replica that has all it has; waits for that.
+pub async fn has_replica(server: &mut MultiplexedConnection) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < deadline {
+        // WAIT is for what this connection saw last.
+        cmd("PING").exec_async(server).await.expect("PONG");
+        let mut wait = cmd("WAIT");
+        let waited: RedisResult<u32> = wait.arg(1).arg(200).query_async(server).await;
+        match waited {
+            Ok(1) => return true,
+            Ok(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(_) => return false, // It is a replica itself.
+        }
+    }
+    false
+}
+
 /// All texts in an answer, however nested.
 fn flat(answer: redis::Value) -> Vec<String> {
     match answer {
@@ -187,10 +194,78 @@ fn flat(answer: redis::Value) -> Vec<String> {
     }
 }
 
-async fn look(server: &OwnRedis) -> redis::aio::MultiplexedConnection {
-    let client = redis::Client::open(server.url()).expect("a URL");
+async fn look(server: &OwnRedis) -> MultiplexedConnection {
+    look_at(server.url()).await
+}
+
+pub async fn look_at(url: String) -> MultiplexedConnection {
+    let client = redis::Client::open(url).expect("a URL");
     client
         .get_multiplexed_async_connection()
         .await
         .expect("a connection")
+}
+
+/// By TLS, with a certificate that the system trusts, and not without one.
+#[test]
+fn a_server_is_reached_by_tls_if_it_is_trusted() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    let (key, certificate) = (file("key.pem"), file("certificate.pem"));
+    let made = Command::new("openssl")
+        .args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+        ])
+        .args([
+            "-subj",
+            "/CN=tickforge",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+        ])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", &key, "-out", &certificate])
+        .output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        eprintln!("skipped: openssl made no certificate");
+        return;
+    }
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = free.local_addr().expect("an address").port().to_string();
+    drop(free);
+    let options = [
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        &certificate,
+        "--tls-key-file",
+        &key,
+    ];
+    let options = [&options[..], &["--tls-auth-clients", "no"]].concat();
+    let Some(_redis) = crate::servers::own_redis_with(&options) else {
+        return;
+    };
+    let config = file("tickforge.toml");
+    let text = format!("[stores.redis]\nurl = \"rediss://127.0.0.1:{port}\"");
+    std::fs::write(&config, text).expect("written");
+    let check = |trusted: &str| {
+        let out = Command::new(env!("CARGO_BIN_EXE_tickforge"))
+            .args([
+                "check",
+                "--config",
+                &config,
+                "--json",
+                "--data-dir",
+                &file("data"),
+            ])
+            .env("SSL_CERT_FILE", trusted)
+            .output()
+            .expect("the binary starts");
+        String::from_utf8(out.stdout).expect("text")
+    };
+    let answer = check(&certificate);
+    assert!(answer.contains("\"redis\":\"ok\""), "{answer}");
+    let none = file("none.pem");
+    std::fs::write(&none, "").expect("written");
+    let answer = check(&none).to_lowercase();
+    assert!(answer.contains("certificate"), "{answer}");
 }

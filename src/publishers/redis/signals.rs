@@ -27,7 +27,7 @@ use uuid::Uuid;
 pub const APPEND: &str = include_str!("append.lua");
 /// How many batches a call of the follower should hold: while the server works on one, the next is
 /// prepared.
-pub const BATCHES_AHEAD: usize = 1;
+pub const BATCHES_AHEAD: usize = 8;
 /// The script's answer where the stream's epoch is not the expected one, and below it where the
 /// stream has lost a tail.
 const OTHER_EPOCH: i64 = -1;
@@ -117,7 +117,10 @@ impl RedisSink {
         }
         if !self.looked {
             let all = self.known(ALL);
-            all.had = all.had.max(position.unwrap_or(0));
+            if all.sent == 0 {
+                // What an earlier run left: of this one we know better (some may have been refused).
+                all.had = all.had.max(position.unwrap_or(0));
+            }
             let names = self.streams.keys().cloned().collect();
             self.look(names).await?;
             self.looked = true;
@@ -238,24 +241,54 @@ impl RedisSink {
         Err(SinkError::Retry(format!("{}: {reason}", self.place)))
     }
 
-    /// Appends `entries`, `before` of whose batch went before them, to both of their streams in one
-    /// round trip.
-    async fn append(&mut self, entries: &[Entry], before: usize) -> Result<(), SinkError> {
+    /// Makes sure that the streams of all these signals are known.
+    async fn meet(&mut self, entries: &[Entry]) -> Result<(), SinkError> {
         let symbols = entries.iter().map(|e| &e.record.symbol);
         let unknown: BTreeSet<&String> = symbols
             .filter(|symbol| !self.streams.contains_key(*symbol))
             .collect();
         if !unknown.is_empty() {
             self.look(unknown.into_iter().cloned().collect()).await?;
-            self.told()?;
         }
-        let batch = self.appends(entries, before)?;
-        let mut answers = self.send(&batch).await?;
+        self.told()
+    }
+
+    /// Appends all to both of their streams, a batch in each round trip. While the server works on
+    /// one batch, the next is prepared.
+    async fn append(&mut self, entries: &[Entry]) -> Result<(), SinkError> {
+        let size = self.config.batch.max(1);
+        // The newest sent by stream: what the next one must find there.
+        let mut newest = BTreeMap::new();
+        let mut chunks = entries.chunks(size).enumerate().map(|(n, c)| (n * size, c));
+        let mut next = chunks.next().map(|c| (c.1, self.prepare(c, &mut newest)));
+        while let Some((chunk, batch)) = next {
+            let (batch, connection) = (batch?, self.connected()?.clone());
+            let prepare = async {
+                // The connection's task writes the batch first.
+                tokio::task::yield_now().await;
+                let chunk = chunks.next()?;
+                Some((chunk.1, self.prepare(chunk, &mut newest)))
+            };
+            let (answers, prepared) = tokio::join!(batch.send(&connection), prepare);
+            let answers = answers.map_err(|e| self.failed(&e))?;
+            self.appended(chunk, &batch, answers).await?;
+            next = prepared;
+        }
+        Ok(())
+    }
+
+    /// Judges what the server said to a batch.
+    async fn appended(
+        &mut self,
+        entries: &[Entry],
+        batch: &Batch,
+        mut answers: Answers,
+    ) -> Result<(), SinkError> {
         if answers.iter().any(script_is_missing) {
             // SCRIPT FLUSH, or a replica that became master; whatever went through before it is not
             // doubled by asking again.
             self.load().await?;
-            answers = self.send(&batch).await?;
+            answers = self.send(batch).await?;
         }
         for answer in answers.iter() {
             match value::<i64>(answer) {
@@ -266,20 +299,25 @@ impl RedisSink {
         }
         for entry in entries {
             for name in [ALL, entry.record.symbol.as_str()] {
-                let known = self.known(name);
-                known.sent = known.sent.max(entry.seq);
-                known.had = known.sent;
+                if let Some(known) = self.streams.get_mut(name) {
+                    known.sent = known.sent.max(entry.seq);
+                    known.had = known.sent;
+                }
             }
         }
         self.last = entries.last().map(|e| (e.seq, e.record.signal_id));
         Ok(())
     }
 
-    fn appends(&self, entries: &[Entry], before: usize) -> Result<Batch, SinkError> {
+    /// The calls that append a chunk, which so many of the caller's entries go before.
+    fn prepare<'e>(
+        &self,
+        (before, entries): (usize, &'e [Entry]),
+        newest: &mut BTreeMap<&'e str, u64>,
+    ) -> Result<Batch, SinkError> {
         let mut batch = self.batch()?;
         let sent_ns = clock::now_ns();
-        // The newest of this batch by stream: what the next one must find there.
-        let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut claims: BTreeMap<&str, u64> = BTreeMap::new();
         for (index, entry) in entries.iter().enumerate() {
             let fields = fields(&entry.record, sent_ns).map_err(|e| SinkError::Refused {
                 index: before + index,
@@ -293,14 +331,15 @@ impl RedisSink {
                 batch.add(&known.stream.key, |pipeline| {
                     self.append_to(pipeline, known, entry, previous, &fields);
                 });
+                claims.insert(name, entry.seq);
             }
         }
-        newest.remove(ALL);
-        if !newest.is_empty() {
-            let claims = delivered_by(&self.producer);
-            let newest: Vec<(&str, u64)> = newest.into_iter().collect();
-            batch.add(&claims, |pipeline| {
-                pipeline.cmd("HSET").arg(&claims).arg(newest);
+        claims.remove(ALL);
+        if !claims.is_empty() {
+            let key = delivered_by(&self.producer);
+            let claims: Vec<(&str, u64)> = claims.into_iter().collect();
+            batch.add(&key, |pipeline| {
+                pipeline.cmd("HSET").arg(&key).arg(claims);
             });
         }
         Ok(batch)
@@ -373,12 +412,8 @@ impl SignalSink for RedisSink {
         let before = first.seq.saturating_sub(1);
         self.ready(Some(self.last.map_or(before, |(seq, _)| seq)))
             .await?;
-        let mut before = 0;
-        for batch in entries.chunks(self.config.batch.max(1)) {
-            self.append(batch, before).await?;
-            before += batch.len();
-        }
-        Ok(())
+        self.meet(entries).await?;
+        self.append(entries).await
     }
 
     async fn conclude(&mut self, outcomes: &[Concluded]) -> Result<(), SinkError> {
