@@ -7,6 +7,8 @@
 )]
 
 mod alloc;
+mod api_keys;
+mod applications;
 mod capture;
 mod config;
 mod daemon;
@@ -27,6 +29,7 @@ mod kill;
 mod life;
 mod load;
 mod mutation;
+mod own_postgres;
 mod pipeline;
 mod postgres;
 mod power;
@@ -37,7 +40,9 @@ mod redis_failover;
 mod redis_servers;
 mod redis_speed;
 mod replay;
+mod rights;
 mod rows;
+mod schema;
 mod servers;
 #[cfg(feature = "influxdb2")]
 mod spool;
