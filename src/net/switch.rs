@@ -102,19 +102,21 @@ impl Hub {
         if events.is_empty() {
             return;
         }
-        let off = switches
-            .strategies_off
-            .iter()
-            .map(|s| format!("strategy {s}"));
-        let off = off.chain(
-            switches
-                .instruments_off
-                .iter()
-                .map(|i| format!("instrument {i}")),
-        );
-        self.metrics.set_switched_off(off.collect());
+        self.metrics.set_switched_off(self.names_off());
         self.metrics.ingest.events_decoded.add(events.len() as u64);
         self.hand_over(&events).await;
+    }
+
+    /// What is off here, for people.
+    fn names_off(&self) -> Vec<String> {
+        let (strategies, all) = (&self.obedience.strategies, self.registry.all());
+        let off = self.obedience.strategies_off.borrow();
+        let strategies = strategies.iter().zip(off.iter()).filter(|(_, off)| **off);
+        let mut names: Vec<String> = strategies.map(|(s, _)| format!("strategy {s}")).collect();
+        let off = self.obedience.off.borrow();
+        let instruments = all.iter().zip(off.iter()).filter(|(_, off)| **off);
+        names.extend(instruments.map(|(i, _)| format!("instrument {}:{}", i.exchange, i.symbol)));
+        names
     }
 
     fn switch_strategies(&self, switches: &Switches) -> Vec<Event> {
