@@ -4,10 +4,15 @@
 //! Binance's format; a criterion time is that of one frame, from its bytes to all that follows from
 //! it. Publishers are not in it. The second figure is the distribution over single frames.
 
+use arrayvec::ArrayString;
 use criterion::{Criterion, criterion_group, criterion_main};
+use rust_decimal::Decimal;
 use std::io::Write;
 use std::time::Instant;
 use tickforge::metrics::Histogram;
+use tickforge::outcome::{Open, Watch};
+use tickforge::signal::{Percent, SignalType};
+use uuid::Uuid;
 
 #[path = "../tests/it/frames.rs"]
 mod frames;
@@ -66,5 +71,34 @@ fn distribution(frames: &[String]) {
     }
 }
 
-criterion_group!(benches, tick_to_signal);
+/// What an event costs where it ends none of a thousand open signals.
+fn outcome(c: &mut Criterion) {
+    let price = Decimal::new(10_000, 2);
+    let open = |n: u128| Open {
+        signal_id: Uuid::from_u128(n),
+        strategy: ArrayString::new(),
+        signal_type: SignalType::Buy,
+        confidence: Percent::of(0.5),
+        price,
+        target_price: Some(price + Decimal::from(n as u64 + 1)),
+        stop_loss_price: Some(price / Decimal::TWO),
+        take_profit_price: None,
+        event_ns: 0,
+        valid_until_ns: i64::MAX,
+        resumed: false,
+    };
+    let mut watch = Watch::new(8);
+    (0..1000).for_each(|n| watch.add(open(n)));
+    let (mut time_ns, mut ended) = (0, 0);
+    c.bench_function("outcome/event_that_ends_none_of_1000", |b| {
+        b.iter(|| {
+            time_ns += 1;
+            let twice = 20_000_000_000 + i128::from(time_ns % 1000);
+            watch.seen(time_ns, Some(twice), |_, _, _, _, _| ended += 1);
+        });
+    });
+    assert_eq!((watch.len(), ended), (1000, 0));
+}
+
+criterion_group!(benches, tick_to_signal, outcome);
 criterion_main!(benches);

@@ -220,7 +220,15 @@ fn ingest(scale: &Scale, at: Cores, mode: IngestMode) -> (Vec<i64>, Vec<i64>) {
         cores::allow(&[at.reader]).expect("pinned");
         let work = async move {
             let (registry, metrics) = (Arc::new(Registry::default()), Arc::new(Metrics::default()));
-            let hub = Hub::new(events, broken_out, registry, metrics, clock, None);
+            let hub = Hub::new(
+                events,
+                broken_out,
+                registry,
+                metrics,
+                clock,
+                None,
+                Default::default(),
+            );
             net::ingest(&config, hub, stopped).await;
         };
         net::drive::block_on(None, work).expect("a runtime");

@@ -17,18 +17,20 @@
 //! Shutdown follows the flow: ingest, engine, journal, stores; each drains what the one before it
 //! left.
 
+mod alongside;
 mod recording;
 
 pub use recording::Recording;
 
-use crate::capture::Recorder;
+use crate::capture::{Dir, Line, Recorder, mark};
 use crate::clock::Clock;
 use crate::config::{Changes, Config};
 use crate::cores::{self, Placement};
 use crate::engine::{Engine, Plan};
 use crate::market::{Event, InstrumentId, Reason, Registry, Tick};
 use crate::metrics::{Metrics, SignalMetrics, TickMetrics};
-use crate::net::{self, Hub};
+use crate::net::{self, Hub, SwitchContext};
+use crate::outcome::Decision;
 use crate::publishers::follow::{FollowContext, follow};
 use crate::publishers::journal::{self, Journal, JournalContext, System};
 use crate::publishers::postgres::PostgresSink;
@@ -36,9 +38,10 @@ use crate::publishers::redis::{self, RedisSink};
 use crate::publishers::{SignalSink, influx, parquet};
 use crate::ring::{Consumer, Producer, ring};
 use crate::runner::{Runner, TickOutlet};
-use crate::signal::record::Described;
+use crate::signal::record::{Described, SignalRecord};
 use crate::strategy::parameters;
 use crate::summary::Summary;
+use crate::switches::{self, Told};
 use crate::wait::Waiter;
 use crate::watchdog::beat;
 use crate::{backup, http, strategies};
@@ -147,21 +150,28 @@ impl App {
         let (signals, signals_out) = ring(engine_config.signal_ring);
         let (broken, broken_out) = ring(BROKEN_RING);
 
-        let recorder = record.as_deref().map(Recorder::start).transpose()?;
+        let mut recorder = record.as_deref().map(Recorder::start).transpose()?;
         let (journal, opened) = Journal::open(&wiring.journal_dir(), &wiring.config.journal)?;
+        let unfinished = wiring.unfinished(&journal, recorder.as_mut())?;
         wiring.metrics.journal.torn_bytes.set(opened.torn_bytes);
         let max_bytes = wiring.config.journal.max_bytes;
         wiring.metrics.journal.max_bytes.set(max_bytes);
         let (published, published_out) = watch::channel(opened.last_seq);
         let mut stores = Stores::new(&wiring, published_out, stores_stop.clone());
-        let context = wiring.journal_context(published, stores.taken.clone());
+        let context = wiring.journal_context(published, stores.taken.clone(), &unfinished);
         let journal = spawn("journal", &wiring.placement.others, move || {
             journal::run(signals_out, journal, context, journal_stop)
         })?;
         let outlets = std::mem::take(&mut stores.outlets);
-        let threads = stores.start(&wiring)?;
-        let engine = wiring.engine(plans, events_out, signals, outlets, broken)?;
-        let ingest = wiring.ingest(events, broken_out, recorder, ingest_stop)?;
+        let (telling, told) = watch::channel(Told {
+            switches: switches::load(&switches::path(&wiring.config.data_dir)),
+            read: wiring.config.stores.postgres.is_none(),
+        });
+        let threads = stores.start(&wiring, telling)?;
+        let mut engine = Engine::new(Arc::clone(&wiring.registry), plans);
+        engine.resume(unfinished.into_iter().map(|(_, signal)| signal));
+        let engine = wiring.engine(engine, events_out, signals, outlets, broken)?;
+        let ingest = wiring.ingest(events, broken_out, recorder, told, ingest_stop)?;
         Ok(App {
             metrics: wiring.metrics,
             registry: wiring.registry,
@@ -277,6 +287,7 @@ impl Wiring {
         &self,
         published: watch::Sender<u64>,
         taken: Vec<Arc<AtomicU64>>,
+        unfinished: &[(u64, SignalRecord)],
     ) -> JournalContext {
         JournalContext {
             producer: self.config.name.clone(),
@@ -287,20 +298,42 @@ impl Wiring {
             sync: self.config.journal.sync,
             published,
             taken,
+            unfinished: unfinished.iter().map(|(n, s)| (s.signal_id, *n)).collect(),
         }
+    }
+
+    /// Signals of earlier runs that have not ended; a recording begins with them.
+    fn unfinished(
+        &self,
+        journal: &Journal,
+        recorder: Option<&mut Recorder>,
+    ) -> anyhow::Result<Vec<(u64, SignalRecord)>> {
+        let found = journal::unfinished(journal).context("reading the journal's open signals")?;
+        if !found.is_empty() {
+            tracing::info!(signals = found.len(), "still open, watched again");
+        }
+        if let Some(recorder) = recorder {
+            for (_, signal) in &found {
+                let line = Line::new(self.clock.now_ns(), mark::RECORDER, Dir::Mark)
+                    .with_mark(mark::UNFINISHED, "", "restart")
+                    .with_payload(&serde_json::to_vec(signal)?, false);
+                recorder.record(line);
+            }
+        }
+        Ok(found)
     }
 
     fn engine(
         &self,
-        plans: Vec<Plan>,
+        engine: Engine,
         events: Consumer<Event>,
-        signals: Producer<crate::signal::Signal>,
+        signals: Producer<Decision>,
         ticks: Vec<TickOutlet>,
         broken: Producer<(InstrumentId, Reason)>,
     ) -> anyhow::Result<JoinHandle<Engine>> {
         let limits = &self.config.engine;
         let runner = Runner {
-            engine: Engine::new(Arc::clone(&self.registry), plans),
+            engine,
             events,
             signals,
             ticks,
@@ -318,8 +351,10 @@ impl Wiring {
         events: Producer<Event>,
         broken: Consumer<(InstrumentId, Reason)>,
         recorder: Option<Recorder>,
+        told: watch::Receiver<Told>,
         stop: Stop,
     ) -> anyhow::Result<JoinHandle<()>> {
+        let strategies = self.described.iter().map(|d| d.strategy).collect();
         let (registry, metrics) = (Arc::clone(&self.registry), Arc::clone(&self.metrics));
         let (clock, config) = (self.clock, self.config.clone());
         let others = self.placement.others.clone();
@@ -327,7 +362,8 @@ impl Wiring {
             let work = async {
                 let passing = Arc::clone(&metrics);
                 tokio::task::spawn_local(async move { beat(&passing.passes.ingest).await });
-                let hub = Hub::new(events, broken, registry, metrics, clock, recorder);
+                let switches = SwitchContext { told, strategies };
+                let hub = Hub::new(events, broken, registry, metrics, clock, recorder, switches);
                 net::ingest(&config, hub, stop).await;
             };
             if let Err(e) = net::drive::block_on(others, work) {
@@ -347,6 +383,8 @@ struct Stores {
     influx: Option<Consumer<Tick>>,
     updates: Option<Consumer<Tick>>,
     parquet: Option<Consumer<Tick>>,
+    /// For positions and analyses.
+    market: Option<Consumer<Tick>>,
 }
 
 impl Stores {
@@ -362,8 +400,14 @@ impl Stores {
             .redis
             .wanted
             .set(config.redis.is_some().into());
-        let followers =
-            usize::from(config.postgres.is_some()) + usize::from(config.redis.is_some());
+        let notifies = config.postgres.as_ref().is_some_and(|c| c.notify);
+        wiring.metrics.notifications.wanted.set(notifies.into());
+        let followers = usize::from(config.postgres.is_some())
+            + usize::from(config.redis.is_some())
+            + usize::from(notifies);
+        let market = config.postgres.as_ref();
+        let market =
+            market.is_some_and(|c| !(c.positions_every.is_zero() && c.analysis_every.is_zero()));
         let mut outlets = Vec::new();
         let mut outlet = |wanted: bool, metrics: fn(&Metrics) -> &TickMetrics, quotes: bool| {
             wanted.then(|| {
@@ -376,6 +420,7 @@ impl Stores {
             influx: outlet(config.influx.is_some(), |m| &m.influx, true),
             updates: outlet(config.redis.is_some(), |m| &m.market_updates, false),
             parquet: outlet(config.parquet.is_some(), |m| &m.parquet, true),
+            market: outlet(market, |m| &m.market, false),
             outlets,
             taken: (0..followers).map(|_| Arc::default()).collect(),
             published,
@@ -384,7 +429,11 @@ impl Stores {
     }
 
     /// Starts the stores' thread, and Parquet's own, since it blocks on the disk.
-    fn start(self, wiring: &Wiring) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    fn start(
+        self,
+        wiring: &Wiring,
+        telling: watch::Sender<Told>,
+    ) -> anyhow::Result<Vec<JoinHandle<()>>> {
         let mut threads = Vec::new();
         if let (Some(ticks), Some(config)) = (self.parquet, wiring.config.stores.parquet.clone()) {
             let dir = parquet::dir(&wiring.config.data_dir);
@@ -401,11 +450,12 @@ impl Stores {
             published: self.published,
             taken: self.taken,
             fresh: wiring.fresh.clone(),
+            telling,
             stop: self.stop,
         };
-        let (influx, updates) = (self.influx, self.updates);
+        let (influx, updates, market) = (self.influx, self.updates, self.market);
         threads.push(spawn("stores", &wiring.placement.others, move || {
-            if let Err(e) = block_on(tasks.run(influx, updates)) {
+            if let Err(e) = block_on(tasks.run(influx, updates, market)) {
                 tracing::error!("the stores' thread has no runtime: {e:#}");
             }
         })?);
@@ -421,11 +471,17 @@ struct Tasks {
     published: watch::Receiver<u64>,
     taken: Vec<Arc<AtomicU64>>,
     fresh: watch::Receiver<Duration>,
+    telling: watch::Sender<Told>,
     stop: Stop,
 }
 
 impl Tasks {
-    async fn run(self, influx: Option<Consumer<Tick>>, updates: Option<Consumer<Tick>>) {
+    async fn run(
+        self,
+        influx: Option<Consumer<Tick>>,
+        updates: Option<Consumer<Tick>>,
+        market: Option<Consumer<Tick>>,
+    ) {
         let mut tasks = Vec::new();
         let (passing, mut stop) = (Arc::clone(&self.metrics), self.stop.clone());
         // Keeps the thread, and what watches it, where nothing else is configured.
@@ -437,6 +493,7 @@ impl Tasks {
         }));
         let mut taken = self.taken.iter().cloned();
         let stores = self.config.stores.clone();
+        tasks.extend(self.alongside_postgres(market));
         if let Some(config) = stores.postgres {
             let taken = taken.next().unwrap_or_default();
             let context = self.follow_context(|m| &m.postgres, config.batch, config.timeout, taken);

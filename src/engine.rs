@@ -4,29 +4,35 @@
 //! test differ only in who calls [`Engine::on_event`]. After the instruments are listed it
 //! allocates nothing; a strategy that panics is stopped and reported, the others go on.
 
+mod warming;
+
 use crate::market::event::Flags;
 use crate::market::{
     Bar, BarBuilder, Event, InstrumentId, Kind, Reason, Registry, Side, Status, Tick,
 };
-use crate::signal::record::Described;
+use crate::outcome::{Open, Outcome, Watch};
+use crate::signal::record::{Described, SignalRecord};
 use crate::signal::{Signal, Timing};
 use crate::state::{BookChange, BookState, MarketState};
-use crate::strategy::{
-    Context, Draft, Drafts, Entry, Parameters, Strategy, Streams, WarmUp, parameters,
-};
+use crate::strategy::{Context, Draft, Drafts, Entry, Parameters, Strategy, Streams, parameters};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use uuid::Uuid;
+use warming::Warming;
 
 /// Where the engine puts what it makes. The caller decides what becomes of it.
 pub trait Outbox {
     /// `signal.timing.decided_ns` is to be stamped by the caller.
     fn signal(&mut self, signal: Signal);
+    /// An earlier signal has ended.
+    fn outcome(&mut self, outcome: Outcome);
     fn tick(&mut self, tick: Tick);
     /// A book turned out wrong (checksum, crossed, stale): the feed should break and resync it.
     fn book_broken(&mut self, instrument: InstrumentId, reason: Reason);
     /// A signal was not published because its book is stale.
     fn suppressed(&mut self);
+    /// A signal was not published because its strategy or instrument is switched off.
+    fn switched_off(&mut self);
     /// A strategy panicked and is stopped, for all its instruments.
     fn strategy_stopped(&mut self, strategy: &'static str, instrument: InstrumentId);
 }
@@ -65,65 +71,6 @@ struct Host {
     namespace: Uuid,
 }
 
-/// What a strategy has still to see before its signals count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Warming {
-    Done,
-    Bars(u32),
-    Events(u32),
-    /// This long after its first event, ns; the end once that came.
-    Time {
-        length_ns: i64,
-        end_ns: Option<i64>,
-    },
-}
-
-impl Warming {
-    fn new(warm_up: WarmUp) -> Warming {
-        match warm_up {
-            WarmUp::None | WarmUp::Bars(0) | WarmUp::Events(0) => Warming::Done,
-            WarmUp::Bars(n) => Warming::Bars(n),
-            WarmUp::Events(n) => Warming::Events(n),
-            WarmUp::Time(length_ns) => Warming::Time {
-                length_ns,
-                end_ns: None,
-            },
-        }
-    }
-
-    /// After a callback.
-    fn step(self, is_bar: bool, now_ns: i64) -> Warming {
-        match self {
-            Warming::Bars(n) if is_bar => {
-                if n > 1 {
-                    Warming::Bars(n - 1)
-                } else {
-                    Warming::Done
-                }
-            }
-            Warming::Events(n) if !is_bar => {
-                if n > 1 {
-                    Warming::Events(n - 1)
-                } else {
-                    Warming::Done
-                }
-            }
-            Warming::Time { length_ns, end_ns } => {
-                let end = end_ns.unwrap_or(now_ns.saturating_add(length_ns));
-                if now_ns >= end {
-                    Warming::Done
-                } else {
-                    Warming::Time {
-                        length_ns,
-                        end_ns: Some(end),
-                    }
-                }
-            }
-            unchanged => unchanged,
-        }
-    }
-}
-
 /// The callback to make.
 #[derive(Clone, Copy)]
 enum Call<'a> {
@@ -138,8 +85,16 @@ pub struct Engine {
     plans: Vec<Plan>,
     /// By plan: stopped after a panic.
     stopped: Vec<bool>,
+    /// By plan: switched off, so that it publishes nothing.
+    plans_off: Vec<bool>,
     markets: Vec<Option<Box<MarketState>>>,
     hosts: Vec<Vec<Host>>,
+    /// By instrument: its open signals.
+    watches: Vec<Watch>,
+    /// By instrument: switched off.
+    off: Vec<bool>,
+    /// Open signals of an earlier run, by exchange and symbol, until their instrument is listed.
+    resumed: Vec<(String, String, Open)>,
     drafts: Drafts,
 }
 
@@ -148,13 +103,17 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x7469_636b_666f_7267_6520_7369_676e_616
 
 impl Engine {
     pub fn new(registry: Arc<Registry>, plans: Vec<Plan>) -> Self {
-        let stopped = vec![false; plans.len()];
+        let none = vec![false; plans.len()];
         Engine {
             registry,
             plans,
-            stopped,
+            stopped: none.clone(),
+            plans_off: none,
             markets: Vec::new(),
             hosts: Vec::new(),
+            watches: Vec::new(),
+            off: Vec::new(),
+            resumed: Vec::new(),
             drafts: Drafts::new(),
         }
     }
@@ -167,6 +126,25 @@ impl Engine {
     pub fn markets(&self) -> impl Iterator<Item = (InstrumentId, &MarketState)> {
         let listed = self.markets.iter().enumerate();
         listed.filter_map(|(id, m)| Some((id as InstrumentId, m.as_deref()?)))
+    }
+
+    /// Signals of an earlier run that are still open. To be told before the first event; each is
+    /// watched from where its instrument is listed.
+    // COLD: at start.
+    pub fn resume(&mut self, signals: impl IntoIterator<Item = SignalRecord>) {
+        let open = |s: SignalRecord| Open::resumed(&s).map(|open| (s.exchange, s.symbol, open));
+        self.resumed.extend(signals.into_iter().filter_map(open));
+    }
+
+    /// The place of a strategy in the engine's list.
+    pub fn plan(&self, strategy: &str) -> Option<u16> {
+        let at = |p: &Plan| p.entry.spec.name == strategy;
+        self.plans.iter().position(at).map(|i| i as u16)
+    }
+
+    /// Signals that have not ended yet.
+    pub fn open_signals(&self) -> usize {
+        self.watches.iter().map(Watch::len).sum()
     }
 
     /// Takes one event; the answer says whether a book message is complete.
@@ -214,6 +192,7 @@ impl Engine {
         if let Some(reason) = broken {
             out.book_broken(event.instrument, reason);
         }
+        self.watch(event, out);
         self.call(event, Call::Trade, out);
     }
 
@@ -229,6 +208,7 @@ impl Engine {
             event: *event,
             day: market.day.stats(),
         });
+        self.watch(event, out);
         self.advance(event, out);
         self.call(event, Call::Quote, out);
     }
@@ -245,6 +225,7 @@ impl Engine {
             BookChange::None => {}
             BookChange::Broken(reason) => out.book_broken(event.instrument, reason),
             BookChange::Updated => {
+                self.watch(event, out);
                 self.advance(event, out);
                 self.call(event, Call::Book, out);
             }
@@ -263,6 +244,30 @@ impl Engine {
             market.now_ns = market.now_ns.max(event.exchange_ns);
         }
         self.close_bars(event, out);
+    }
+
+    /// Ends the signals that end with this event.
+    #[inline]
+    fn watch<O: Outbox>(&mut self, event: &Event, out: &mut O) {
+        let id = event.instrument as usize;
+        let Some(market) = self.markets[id].as_deref() else {
+            return;
+        };
+        let (instrument, price) = (event.instrument, market.twice_price());
+        self.watches[id].seen(
+            event.time_ns(),
+            price,
+            |open, ending, exit_price, at, gaps| {
+                out.outcome(Outcome {
+                    open: *open,
+                    instrument,
+                    ending,
+                    exit_price,
+                    ended_ns: at,
+                    gaps,
+                });
+            },
+        );
     }
 
     #[inline]
@@ -331,12 +336,16 @@ impl Engine {
                 continue;
             }
             let spec = self.plans[usize::from(host.plan)].entry.spec;
+            let off = self.off[id] || self.plans_off[usize::from(host.plan)];
             let on_stale_book =
                 spec.streams.has(Streams::BOOK) && market.book_state != BookState::Synced;
             for (ordinal, draft) in self.drafts.drain(..).enumerate() {
-                if on_stale_book && !spec.accepts_stale_book {
+                if off {
+                    out.switched_off();
+                } else if on_stale_book && !spec.accepts_stale_book {
                     out.suppressed();
                 } else if let Some(signal) = sign(host, market, event, call, ordinal, draft) {
+                    self.watches[id].add(Open::of(&signal, spec.name));
                     out.signal(signal);
                 }
             }
@@ -351,6 +360,20 @@ impl Engine {
                 if let Some(Some(market)) = self.markets.get_mut(event.instrument as usize) {
                     market.book_stale(epoch);
                 }
+                self.broke(event.instrument);
+                return;
+            }
+            Status::Interrupted => return self.broke(event.instrument),
+            Status::InstrumentSwitch { on } => {
+                if let Some(off) = self.off.get_mut(event.instrument as usize) {
+                    *off = !on;
+                }
+                return;
+            }
+            Status::StrategySwitch { plan, on } => {
+                if let Some(off) = self.plans_off.get_mut(usize::from(plan)) {
+                    *off = !on;
+                }
                 return;
             }
             Status::Rescale { price, amount } => {
@@ -359,6 +382,9 @@ impl Engine {
                 {
                     market.book_state = BookState::Stale;
                     out.book_broken(event.instrument, Reason::Rejected);
+                }
+                if let Some(watch) = self.watches.get_mut(event.instrument as usize) {
+                    watch.rescale(price);
                 }
             }
         }
@@ -369,13 +395,27 @@ impl Engine {
         });
     }
 
+    fn broke(&mut self, id: InstrumentId) {
+        if let Some(watch) = self.watches.get_mut(id as usize) {
+            watch.broke();
+        }
+    }
+
     fn listed(&mut self, id: InstrumentId) {
         let index = id as usize;
         if self.markets.len() <= index {
             self.markets.resize_with(index + 1, || None);
             self.hosts.resize_with(index + 1, Vec::new);
+            self.watches.resize_with(index + 1, || Watch::new(0));
+            self.off.resize(index + 1, false);
         }
         let mut market = Box::new(MarketState::new(self.registry.get(id)));
+        self.watches[index] = Watch::new(market.price_scale);
+        let (exchange, symbol) = (market.instrument.exchange, &market.instrument.symbol);
+        let ours = |(e, s, _): &mut (String, String, Open)| e == exchange && s == symbol;
+        for (_, _, open) in self.resumed.extract_if(.., ours) {
+            self.watches[index].add(open);
+        }
         let hosts = self
             .plans
             .iter()
@@ -497,14 +537,19 @@ fn signal_id(host: &Host, event: &Event, call: Call, ordinal: usize) -> Uuid {
 #[derive(Default)]
 pub struct Collect {
     pub signals: Vec<Signal>,
+    pub outcomes: Vec<Outcome>,
     pub broken: Vec<(InstrumentId, Reason)>,
     pub stopped: Vec<&'static str>,
     pub suppressed: u64,
+    pub switched_off: u64,
 }
 
 impl Outbox for Collect {
     fn signal(&mut self, signal: Signal) {
         self.signals.push(signal);
+    }
+    fn outcome(&mut self, outcome: Outcome) {
+        self.outcomes.push(outcome);
     }
     fn tick(&mut self, _tick: Tick) {}
     fn book_broken(&mut self, instrument: InstrumentId, reason: Reason) {
@@ -512,6 +557,9 @@ impl Outbox for Collect {
     }
     fn suppressed(&mut self) {
         self.suppressed += 1;
+    }
+    fn switched_off(&mut self) {
+        self.switched_off += 1;
     }
     fn strategy_stopped(&mut self, strategy: &'static str, _instrument: InstrumentId) {
         self.stopped.push(strategy);

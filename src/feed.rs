@@ -8,7 +8,7 @@
 
 use crate::exchanges::output::{Counts, Want};
 use crate::exchanges::{Channels, Exchange, Frame, Output, Plan, Reject};
-use crate::market::{Instrument, InstrumentId, Reason, Registry};
+use crate::market::{Event, Instrument, InstrumentId, Reason, Registry, Status};
 use crate::metrics::{IngestMetrics, VenueMetrics};
 use std::sync::Arc;
 
@@ -132,6 +132,17 @@ impl Feed {
             && self.out.slots()[slot].synced()
         {
             self.out.break_book(slot as u32, reason);
+        }
+        self.settle(metrics);
+    }
+
+    /// An operator lets the instrument's signals be published from here on, or not.
+    pub fn switch(&mut self, native: &str, on: bool, recv_ns: i64, metrics: &IngestMetrics) {
+        let found = self.out.slots().iter().find(|s| s.native == native);
+        if let Some(instrument) = found.map(|s| s.instrument) {
+            let status = Status::InstrumentSwitch { on };
+            let event = Event::from_status(instrument, recv_ns, status);
+            self.out.events.push(event);
         }
         self.settle(metrics);
     }

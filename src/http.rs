@@ -55,7 +55,7 @@ async fn serve_on(
     let daemon = Arc::new(Daemon::new(metrics, fresh));
     let routes = Router::new()
         .route("/metrics", get(exposed))
-        .route("/healthz", get(async || "ok\n"))
+        .route("/healthz", get(health))
         .route("/readyz", get(readiness))
         .with_state(Arc::clone(&daemon));
     let mut stopping = stop.clone();
@@ -152,6 +152,13 @@ async fn exposed(State(daemon): State<Arc<Daemon>>) -> Response {
         Ok(()) => ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+/// Says that the daemon runs, and which of its signals an operator has switched off.
+async fn health(State(daemon): State<Arc<Daemon>>) -> String {
+    let off = daemon.metrics.switched_off();
+    let lines = off.iter().map(|name| format!("switched off: {name}\n"));
+    "ok\n".to_owned() + &lines.collect::<String>()
 }
 
 async fn readiness(State(daemon): State<Arc<Daemon>>) -> Response {

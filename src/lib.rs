@@ -1,5 +1,6 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod analysis;
 pub mod app;
 pub mod backup;
 pub mod capture;
@@ -18,6 +19,8 @@ pub mod logging;
 pub mod market;
 pub mod metrics;
 pub mod net;
+pub mod notify;
+pub mod outcome;
 pub mod playback;
 pub mod publishers;
 pub mod replay;
@@ -32,6 +35,7 @@ pub mod strategy;
 pub mod suggest;
 pub mod summary;
 mod swar;
+pub mod switches;
 pub mod view;
 pub mod wait;
 pub mod watchdog;

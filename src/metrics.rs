@@ -184,6 +184,12 @@ pub struct EngineMetrics {
     pub signals: Counter,
     /// Signals not published because their book was stale.
     pub signals_suppressed: Counter,
+    /// Signals not published because their strategy or instrument is switched off.
+    pub signals_switched_off: Counter,
+    /// Signals that have ended.
+    pub outcomes: Counter,
+    /// Signals that have not ended yet.
+    pub signals_open: Counter,
     pub strategies_stopped: Counter,
     pub checksums_ok: Counter,
     pub checksums_failed: Counter,
@@ -238,6 +244,8 @@ pub struct TickMetrics {
 #[derive(Default)]
 pub struct SignalMetrics {
     pub delivered: Counter,
+    /// The same of outcomes.
+    pub concluded: Counter,
     pub retries: Counter,
     pub refused: Counter,
     /// 1 while the store answers.
@@ -252,6 +260,8 @@ pub struct SignalMetrics {
 #[derive(Default)]
 pub struct JournalMetrics {
     pub appended: Counter,
+    /// The same of outcomes.
+    pub outcomes: Counter,
     /// Refused because the journal is full of undelivered signals, or the disk is.
     pub refused: Counter,
     /// Bytes cut off as a torn tail at start.
@@ -373,15 +383,20 @@ pub struct Metrics {
     pub journal: JournalMetrics,
     pub postgres: SignalMetrics,
     pub redis: SignalMetrics,
+    pub notifications: SignalMetrics,
+    pub notifications_queued: Counter,
     pub influx: TickMetrics,
     pub parquet: TickMetrics,
     pub market_updates: TickMetrics,
+    /// Trades for positions and analyses.
+    pub market: TickMetrics,
     pub books: [BookGauge; BOOK_GAUGES],
     pub passes: Passes,
     pub host_clock: HostClock,
     /// When the newest backup of the database was taken, ns since the epoch; 0 = there is none.
     pub backup_ns: Gauge,
     venues: RwLock<Vec<(&'static str, Arc<VenueMetrics>)>>,
+    switched_off: RwLock<Vec<String>>,
 }
 
 impl Metrics {
@@ -393,6 +408,16 @@ impl Metrics {
         }
         venues.push((exchange, Arc::default()));
         Arc::clone(&venues[venues.len() - 1].1)
+    }
+
+    /// What an operator has switched off: `strategy ema_cross`, `instrument binance:BTC/USDT`.
+    pub fn switched_off(&self) -> Vec<String> {
+        let off = self.switched_off.read().unwrap_or_else(|e| e.into_inner());
+        off.clone()
+    }
+
+    pub fn set_switched_off(&self, names: Vec<String>) {
+        *self.switched_off.write().unwrap_or_else(|e| e.into_inner()) = names;
     }
 
     pub fn venues(&self) -> Vec<(&'static str, Arc<VenueMetrics>)> {

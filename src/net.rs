@@ -8,9 +8,11 @@ mod connection;
 pub mod drive;
 mod hub;
 mod stream;
+mod switch;
 mod venue;
 
 pub use hub::Hub;
+pub use switch::SwitchContext;
 
 use crate::config::{Config, ExchangeConfig};
 use crate::exchanges;
@@ -30,6 +32,7 @@ pub async fn stopped(stop: &mut Stop) {
 /// Runs every configured exchange until `stop`. An exchange at fault retries by itself; the others
 /// go on.
 pub async fn ingest(config: &Config, hub: Rc<Hub>, mut stop: Stop) {
+    hub.await_switches(&mut stop).await;
     let client = http_client();
     let tasks: Vec<_> = config
         .exchanges
@@ -47,6 +50,7 @@ pub async fn ingest(config: &Config, hub: Rc<Hub>, mut stop: Stop) {
         })
         .collect();
     tokio::task::spawn_local(Rc::clone(&hub).watch_broken(stop.clone()));
+    tokio::task::spawn_local(Rc::clone(&hub).watch_switches(stop.clone()));
     stopped(&mut stop).await;
     for task in tasks {
         // A task that panicked was reported by the panic hook.
@@ -99,39 +103,5 @@ impl Backoff {
         self.attempt += 1;
         let share: f64 = rand::random();
         self.min + (ceiling - self.min).mul_f64(share)
-    }
-}
-
-/// Whether a unified symbol matches a pattern of the configuration: `*` stands for any run of
-/// characters.
-pub fn matches(pattern: &str, symbol: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == symbol,
-        Some((head, tail)) => {
-            let Some(rest) = symbol.strip_prefix(head) else {
-                return false;
-            };
-            (0..=rest.len()).any(|i| rest.is_char_boundary(i) && matches(tail, &rest[i..]))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_of_symbols() {
-        for (pattern, symbol, expected) in [
-            ("BTC/USDT", "BTC/USDT", true),
-            ("BTC/USDT", "BTC/USD", false),
-            ("*/EUR", "BTC/EUR", true),
-            ("*/EUR", "EUR/USD", false),
-            ("BTC/*", "BTC/USDT:USDT", true),
-            ("*", "anything", true),
-            ("*B*/U*T", "BTC/USDT", true),
-        ] {
-            assert_eq!(matches(pattern, symbol), expected, "{pattern} {symbol}");
-        }
     }
 }

@@ -9,9 +9,11 @@ use crate::capture::{Dir, Line, mark};
 use crate::engine::{Collect, Engine, Outbox, Plan};
 use crate::exchanges::{self, Channels, Exchange, Frame, Reject, Rest};
 use crate::feed::Feed;
-use crate::market::{Event, Instrument, InstrumentId, Reason, Registry, Tick};
+use crate::market::{Event, Instrument, InstrumentId, Reason, Registry, Status, Tick};
 use crate::metrics::{IngestMetrics, Metrics};
+use crate::outcome::Outcome as SignalOutcome;
 use crate::signal::Signal;
+use crate::signal::record::SignalRecord;
 use crate::state::BookChange;
 use anyhow::{Context, bail};
 use std::collections::HashMap;
@@ -107,7 +109,7 @@ impl<O: Outbox> Playback<O> {
             return Ok(Outcome::Frame(self.frame(route, line.t, n, &payload, see)));
         }
         if line.conn == mark::RECORDER {
-            self.recorded |= line.mark.as_deref() == Some(mark::RECORDING);
+            self.of_the_run(line)?;
             return Ok(Outcome::None);
         }
         let route = self.route(&line.conn, line.url.as_deref())?;
@@ -155,6 +157,33 @@ impl<O: Outbox> Playback<O> {
         self.metrics.ingest.events_delivered.add(taken);
         self.metrics.engine.events.add(taken);
         self.events.clear();
+    }
+
+    /// What a recording says of its run as a whole.
+    #[cold]
+    fn of_the_run(&mut self, line: &Line) -> anyhow::Result<()> {
+        match line.mark.as_deref() {
+            Some(mark::RECORDING) => self.recorded = true,
+            Some(mark::UNFINISHED) => {
+                let record: SignalRecord = serde_json::from_slice(&line.payload()?)?;
+                self.engine.resume([record]);
+            }
+            Some(mark::SWITCHED) => {
+                let on = line.why.as_deref() == Some(mark::ON);
+                let name = line.symbol.as_deref().unwrap_or_default();
+                // A replay of other strategies has none of that name.
+                if let Some(plan) = self.engine.plan(name) {
+                    let status = Status::StrategySwitch { plan, on };
+                    let event = Event::from_status(0, line.t, status);
+                    self.engine.on_event(&event, &mut self.out);
+                    self.metrics.ingest.events_decoded.add(1);
+                    self.metrics.ingest.events_delivered.add(1);
+                    self.metrics.engine.events.add(1);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// A line that is no frame.
@@ -280,6 +309,10 @@ impl Venue {
                     self.feed.break_book(instrument, reason, line.t, metrics);
                 }
             }
+            Some(mark::SWITCHED) => {
+                let on = line.why.as_deref() == Some(mark::ON);
+                self.feed.switch(native, on, line.t, metrics);
+            }
             _ => {}
         }
     }
@@ -305,6 +338,10 @@ impl<O: Outbox> Outbox for Tap<'_, O> {
         self.out.signal(signal);
     }
     #[inline]
+    fn outcome(&mut self, outcome: SignalOutcome) {
+        self.out.outcome(outcome);
+    }
+    #[inline]
     fn tick(&mut self, tick: Tick) {
         self.out.tick(tick);
     }
@@ -314,6 +351,9 @@ impl<O: Outbox> Outbox for Tap<'_, O> {
     }
     fn suppressed(&mut self) {
         self.out.suppressed();
+    }
+    fn switched_off(&mut self) {
+        self.out.switched_off();
     }
     fn strategy_stopped(&mut self, strategy: &'static str, instrument: InstrumentId) {
         self.out.strategy_stopped(strategy, instrument);

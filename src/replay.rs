@@ -10,6 +10,8 @@ use crate::config::Config;
 use crate::engine::{Outbox, Plan};
 use crate::market::{InstrumentId, Reason, Registry, Tick};
 use crate::metrics::Metrics;
+use crate::outcome::Outcome;
+use crate::outcome::record::OutcomeRecord;
 use crate::playback::{Playback, Route};
 use crate::signal::Signal;
 use crate::signal::record::{Described, SignalRecord};
@@ -19,7 +21,7 @@ use anyhow::Context;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,6 +37,8 @@ pub struct Options {
     pub from_memory: bool,
     /// Where the signals go, a line of JSON each.
     pub signals: Option<PathBuf>,
+    /// Where what became of them goes, likewise.
+    pub outcomes: Option<PathBuf>,
     pub exchange: Option<String>,
 }
 
@@ -165,12 +169,9 @@ impl Player {
         plans: Vec<Plan>,
         described: Vec<Described>,
     ) -> anyhow::Result<Player> {
-        let sink = options.signals.as_ref().map(|path| {
-            let place = || format!("signals cannot be written to {}", path.display());
-            File::create(path).with_context(place)
-        });
         let decisions = Decisions {
-            sink: sink.transpose()?.map(BufWriter::new),
+            sink: create(options.signals.as_deref())?,
+            outcomes: create(options.outcomes.as_deref())?,
             failed: None,
             producer: config.name.clone(),
             described,
@@ -290,9 +291,18 @@ impl Player {
     }
 }
 
-/// Takes the engine's signals: counts them, and writes them where that is asked for.
+fn create(path: Option<&Path>) -> anyhow::Result<Option<BufWriter<File>>> {
+    let Some(path) = path else { return Ok(None) };
+    let place = || format!("{} cannot be written", path.display());
+    let file = File::create(path).with_context(place)?;
+    Ok(Some(BufWriter::new(file)))
+}
+
+/// Takes the engine's signals and their outcomes: counts them, and writes them where that is asked
+/// for.
 struct Decisions {
     sink: Option<BufWriter<File>>,
+    outcomes: Option<BufWriter<File>>,
     failed: Option<std::io::Error>,
     producer: String,
     described: Vec<Described>,
@@ -314,10 +324,19 @@ impl Outbox for Decisions {
         let instrument = self.registry.get(signal.instrument);
         let sent_ns = signal.timing.decided_ns;
         let record = SignalRecord::new(&signal, described, &instrument, &self.producer, sent_ns);
-        let written = serde_json::to_writer(&mut *sink, &record)
-            .map_err(std::io::Error::from)
-            .and_then(|()| sink.write_all(b"\n"));
-        if let Err(e) = written {
+        if let Err(e) = write_line(sink, &record) {
+            self.failed.get_or_insert(e);
+        }
+    }
+
+    fn outcome(&mut self, outcome: Outcome) {
+        self.metrics.engine.outcomes.add(1);
+        let Some(sink) = &mut self.outcomes else {
+            return;
+        };
+        let instrument = self.registry.get(outcome.instrument);
+        let record = OutcomeRecord::new(&outcome, &instrument, &self.producer);
+        if let Err(e) = write_line(sink, &record) {
             self.failed.get_or_insert(e);
         }
     }
@@ -329,6 +348,10 @@ impl Outbox for Decisions {
 
     fn suppressed(&mut self) {
         self.metrics.engine.signals_suppressed.add(1);
+    }
+
+    fn switched_off(&mut self) {
+        self.metrics.engine.signals_switched_off.add(1);
     }
 
     fn strategy_stopped(&mut self, strategy: &'static str, instrument: InstrumentId) {
@@ -343,10 +366,18 @@ impl Outbox for Decisions {
 
 impl Decisions {
     fn finish(&mut self) -> anyhow::Result<u64> {
-        if let Some(mut sink) = self.sink.take() {
+        for mut sink in [self.sink.take(), self.outcomes.take()]
+            .into_iter()
+            .flatten()
+        {
             sink.flush()
                 .context("signals cannot be written; is the disk full?")?;
         }
         Ok(self.signals)
     }
+}
+
+fn write_line(sink: &mut impl Write, record: &impl serde::Serialize) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *sink, record)?;
+    sink.write_all(b"\n")
 }

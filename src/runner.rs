@@ -11,6 +11,7 @@ use crate::market::book::Level;
 use crate::market::event::Flags;
 use crate::market::{Event, InstrumentId, Kind, Reason, Registry, Side, Status, Tick};
 use crate::metrics::{BookGauge, Metrics, TickMetrics};
+use crate::outcome::{Decision, Outcome};
 use crate::ring::{Consumer, Producer};
 use crate::signal::Signal;
 use crate::state::{BookChange, BookState, MarketState};
@@ -69,7 +70,7 @@ impl TickOutlet {
 pub struct Runner {
     pub engine: Engine,
     pub events: Consumer<Event>,
-    pub signals: Producer<Signal>,
+    pub signals: Producer<Decision>,
     pub ticks: Vec<TickOutlet>,
     /// Back to the ingest thread: books that are wrong.
     pub broken: Producer<(InstrumentId, Reason)>,
@@ -178,6 +179,7 @@ impl Pulse {
         m.books_stale.set(stale);
         m.checksums_ok.set(ok);
         m.checksums_failed.set(failed);
+        m.signals_open.set(engine.open_signals() as u64);
     }
 }
 
@@ -195,7 +197,7 @@ fn glance(gauge: &BookGauge, id: InstrumentId, market: &MarketState) {
 }
 
 struct Outlet<'a> {
-    signals: Producer<Signal>,
+    signals: Producer<Decision>,
     ticks: Vec<TickOutlet>,
     broken: Producer<(InstrumentId, Reason)>,
     registry: &'a Registry,
@@ -217,20 +219,12 @@ impl Outlet<'_> {
             ledger.list(event.instrument, &name);
         }
     }
-}
 
-impl Outbox for Outlet<'_> {
-    fn signal(&mut self, mut signal: Signal) {
-        let now_ns = self.clock.now_ns();
-        signal.timing.decided_ns = now_ns;
-        self.metrics.engine.signals.add(1);
-        self.metrics
-            .engine
-            .tick_to_signal
-            .record(now_ns - self.recv_ns);
+    /// Hands on to the journal; waits while the ring is full.
+    fn decided(&mut self, mut decision: Decision) {
         let mut waited = false;
-        while let Err(back) = self.signals.push(signal) {
-            signal = back;
+        while let Err(back) = self.signals.push(decision) {
+            decision = back;
             if !waited {
                 self.metrics.engine.signal_ring_full.add(1);
                 waited = true;
@@ -244,6 +238,24 @@ impl Outbox for Outlet<'_> {
             std::thread::yield_now();
         }
         self.signals.wake();
+    }
+}
+
+impl Outbox for Outlet<'_> {
+    fn signal(&mut self, mut signal: Signal) {
+        let now_ns = self.clock.now_ns();
+        signal.timing.decided_ns = now_ns;
+        self.metrics.engine.signals.add(1);
+        self.metrics
+            .engine
+            .tick_to_signal
+            .record(now_ns - self.recv_ns);
+        self.decided(Decision::Signal(signal));
+    }
+
+    fn outcome(&mut self, outcome: Outcome) {
+        self.metrics.engine.outcomes.add(1);
+        self.decided(Decision::Outcome(outcome));
     }
 
     #[inline]
@@ -264,6 +276,10 @@ impl Outbox for Outlet<'_> {
 
     fn suppressed(&mut self) {
         self.metrics.engine.signals_suppressed.add(1);
+    }
+
+    fn switched_off(&mut self) {
+        self.metrics.engine.signals_switched_off.add(1);
     }
 
     fn strategy_stopped(&mut self, strategy: &'static str, instrument: InstrumentId) {

@@ -40,6 +40,12 @@ impl SignalType {
             SignalType::StrongSell => "strong_sell",
         }
     }
+
+    pub fn from_name(name: &str) -> Option<SignalType> {
+        use SignalType::{Buy, Hold, Sell, StrongBuy, StrongSell};
+        let all = [Buy, Sell, Hold, StrongBuy, StrongSell];
+        all.into_iter().find(|t| t.name() == name)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

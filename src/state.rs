@@ -206,16 +206,16 @@ impl MarketState {
     /// The market at this moment: the middle of the touch where there is one, else the last trade's
     /// price.
     pub fn price_decimal(&self) -> Option<Decimal> {
+        decimal::half(self.twice_price()?, self.price_scale)
+    }
+
+    /// The same as an integer: twice the price at `price_scale`.
+    #[inline]
+    pub fn twice_price(&self) -> Option<i128> {
         if let Some((bid, ask)) = self.touch() {
-            let twice = i128::from(bid) + i128::from(ask);
-            // Half of it, exactly: ten times five over ten times ten.
-            let scale = u32::from(self.price_scale) + 1;
-            return Decimal::try_from_i128_with_scale(twice * 5, scale)
-                .ok()
-                .map(|d| d.normalize());
+            return Some(i128::from(bid) + i128::from(ask));
         }
-        self.last_trade
-            .map(|t| decimal::to_decimal(t.price, self.price_scale))
+        self.last_trade.map(|t| i128::from(t.price) * 2)
     }
 
     /// The same for computing with.

@@ -324,7 +324,9 @@ impl Draft {
         self.source = source;
         self
     }
-    /// Prices in quote currency; the engine puts them on the instrument's price step.
+    /// Prices in quote currency; the engine puts them on the instrument's price step. The signal
+    /// ends at the first of them, or when its validity is over: the module `outcome` says how that
+    /// is found, and `outcome::score` what it is worth. The target is what it is measured by.
     #[must_use]
     pub fn prices(mut self, target: f64, stop_loss: f64, take_profit: f64) -> Self {
         self.target_price = Some(target);

@@ -12,6 +12,8 @@ pub struct Summary {
     pub seconds: f64,
     /// Signals in the journal from this run.
     pub signals: u64,
+    /// Signals, of earlier runs, too, that have ended in it.
+    pub outcomes: u64,
     /// Events that the engine took.
     pub events: u64,
     pub dropped: u64,
@@ -151,6 +153,7 @@ impl Summary {
             data_dir: data_dir.to_owned(),
             seconds,
             signals: metrics.journal.appended.get(),
+            outcomes: e.outcomes.get(),
             events: e.events.get(),
             dropped: i.events_dropped.get() + ticks.dropped,
             rejected: i.frames_rejected.get(),

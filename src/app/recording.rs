@@ -9,6 +9,7 @@ use crate::cores::Placement;
 use crate::engine::Engine;
 use crate::market::Registry;
 use crate::metrics::Metrics;
+use crate::net::SwitchContext;
 use crate::ring::ring;
 use crate::summary::Summary;
 use anyhow::bail;
@@ -48,8 +49,10 @@ impl Recording {
                 none.park(super::PARK);
             }
         })?;
-        let engine = wiring.engine(Vec::new(), events_out, signals, Vec::new(), broken)?;
-        let ingest = wiring.ingest(events, broken_out, Some(recorder), stopped)?;
+        let engine = Engine::new(Arc::clone(&wiring.registry), Vec::new());
+        let engine = wiring.engine(engine, events_out, signals, Vec::new(), broken)?;
+        let told = SwitchContext::default().told;
+        let ingest = wiring.ingest(events, broken_out, Some(recorder), told, stopped)?;
         Ok(Recording {
             config: wiring.config,
             metrics: wiring.metrics,

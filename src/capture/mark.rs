@@ -9,5 +9,17 @@ pub const RECORDING: &str = "recording";
 pub const LISTED: &str = "listed";
 /// The mark of a book that was fetched again, because the engine found it wrong.
 pub const RESYNC: &str = "resync";
+/// The mark of a signal of an earlier run that was still open when this one began; the line's text
+/// is the signal as it stands in the journal.
+pub const UNFINISHED: &str = "unfinished";
+/// The mark of a strategy or an instrument whose signals were switched on or off; why is one of
+/// those two.
+pub const SWITCHED: &str = "switched";
+pub const ON: &str = "on";
+pub const OFF: &str = "off";
+/// What a switch was put to.
+pub const fn on_or_off(on: bool) -> &'static str {
+    if on { ON } else { OFF }
+}
 /// Why a connection ended that we closed ourselves: its books are not stale for it.
 pub const STOPPED: &str = "stopped";

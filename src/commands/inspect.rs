@@ -142,6 +142,8 @@ fn kind(event: &Event, change: BookChange) -> Option<&'static str> {
             Status::Listed => Some("listed"),
             Status::BookStale { .. } => Some("book_stale"),
             Status::Rescale { .. } => Some("rescale"),
+            Status::Interrupted => Some("interrupted"),
+            Status::InstrumentSwitch { .. } | Status::StrategySwitch { .. } => Some("switch"),
         },
     }
 }

@@ -26,6 +26,9 @@ pub struct Args {
     /// Write the signals here, a line of JSON each
     #[arg(long, value_name = "FILE")]
     signals: Option<PathBuf>,
+    /// Write what became of the signals here, a line of JSON each
+    #[arg(long, value_name = "FILE")]
+    outcomes: Option<PathBuf>,
     /// Only this strategy; may be given again for more
     #[arg(long, value_name = "NAME")]
     strategy: Vec<String>,
@@ -55,6 +58,7 @@ pub fn run(args: &Args, common: &Common) -> anyhow::Result<bool> {
         speed: args.speed,
         from_memory: args.from_memory,
         signals: args.signals.clone(),
+        outcomes: args.outcomes.clone(),
         exchange: args.exchange.clone(),
     };
     let replayed = replay::run(&config, &options)?;

@@ -5,9 +5,11 @@
 pub mod active;
 
 use crate::clock;
-use crate::publishers::journal::{self, Reader};
+use crate::outcome::record::OutcomeRecord;
+use crate::publishers::journal::{self, Reader, Record};
 use crate::signal::record::SignalRecord;
 use anyhow::Context;
+use rust_decimal::Decimal;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -35,6 +37,9 @@ pub struct Args {
     /// Only signals of this symbol, as BASE/QUOTE
     #[arg(long, value_name = "SYMBOL")]
     pub symbol: Option<String>,
+    /// Instead of the signals, what became of them
+    #[arg(long)]
+    pub outcomes: bool,
 }
 
 /// Instead of the journal's.
@@ -98,21 +103,15 @@ fn print(args: &Args, dir: &Path, json: bool, out: &mut dyn Write) -> anyhow::Re
     let mut out = BufWriter::new(out);
     loop {
         while let Some(record) = reader.next(u64::MAX)? {
-            let signal: SignalRecord = match serde_json::from_slice(record.payload) {
-                Ok(signal) => signal,
-                Err(error) => {
-                    let seq = record.seq;
-                    tracing::warn!(seq, %error, "not a signal of this version, passed over");
-                    continue;
-                }
-            };
-            if !filter.wants(&signal) {
+            if OutcomeRecord::is(record.payload) != args.outcomes {
                 continue;
             }
-            if json {
-                write_json(&mut out, record.seq, record.payload)?;
-            } else {
-                write_text(&mut out, record.seq, &signal)?;
+            if let Err(error) = filter.print(&record, json, &mut out) {
+                if !error.is_data() && !error.is_syntax() {
+                    return Err(io::Error::from(error).into());
+                }
+                let seq = record.seq;
+                tracing::warn!(seq, %error, "not of this version, passed over");
             }
         }
         out.flush()?;
@@ -148,10 +147,31 @@ impl<'a> Filter<'a> {
         }
     }
 
-    fn wants(&self, signal: &SignalRecord) -> bool {
-        signal.event_ns >= self.since_ns
-            && self.strategy.is_none_or(|s| s == signal.strategy)
-            && self.symbol.is_none_or(|s| s == signal.symbol)
+    /// Prints a record that is asked for; an error of data says that it cannot be read.
+    fn print(&self, record: &Record, json: bool, out: &mut impl Write) -> serde_json::Result<()> {
+        let (seq, payload) = (record.seq, record.payload);
+        let text = if OutcomeRecord::is(payload) {
+            let o: OutcomeRecord = serde_json::from_slice(payload)?;
+            self.wants(o.event_ns, &o.strategy, &o.symbol)
+                .then(|| outcome_text(seq, &o))
+        } else {
+            let s: SignalRecord = serde_json::from_slice(payload)?;
+            self.wants(s.event_ns, &s.strategy, &s.symbol)
+                .then(|| signal_text(seq, &s))
+        };
+        let Some(text) = text else { return Ok(()) };
+        let written = if json {
+            write_json(out, seq, payload)
+        } else {
+            out.write_all(text.as_bytes())
+        };
+        written.map_err(serde_json::Error::io)
+    }
+
+    fn wants(&self, event_ns: i64, strategy: &str, symbol: &str) -> bool {
+        event_ns >= self.since_ns
+            && self.strategy.is_none_or(|s| s == strategy)
+            && self.symbol.is_none_or(|s| s == symbol)
     }
 }
 
@@ -163,10 +183,9 @@ fn write_json(out: &mut impl Write, seq: u64, payload: &[u8]) -> io::Result<()> 
     out.write_all(b"\n")
 }
 
-fn write_text(out: &mut impl Write, seq: u64, s: &SignalRecord) -> io::Result<()> {
-    writeln!(
-        out,
-        "{seq:>8}  {}  {:<11} {} {} at {}  strength {} confidence {}  {}: {}",
+fn signal_text(seq: u64, s: &SignalRecord) -> String {
+    format!(
+        "{seq:>8}  {}  {:<11} {} {} at {}  strength {} confidence {}  {}: {}\n",
         s.created_at,
         s.signal_type,
         s.exchange,
@@ -176,6 +195,28 @@ fn write_text(out: &mut impl Write, seq: u64, s: &SignalRecord) -> io::Result<()
         s.confidence,
         s.strategy,
         s.reasoning
+    )
+}
+
+fn outcome_text(seq: u64, o: &OutcomeRecord) -> String {
+    let number = |n: &Option<Decimal>| n.map_or_else(|| "not seen".to_owned(), |n| n.to_string());
+    let doubt = if o.data_quality.complete {
+        ""
+    } else {
+        "  (not all of the market was seen)"
+    };
+    format!(
+        "{seq:>8}  {}  {:<11} {} {} from {} to {}: {} %, score {}  {}: {}{doubt}\n",
+        o.ended_at,
+        o.signal_type,
+        o.exchange,
+        o.symbol,
+        o.price,
+        number(&o.exit_price),
+        number(&o.actual_outcome),
+        number(&o.accuracy_score),
+        o.strategy,
+        o.ending,
     )
 }
 

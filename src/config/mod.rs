@@ -146,6 +146,13 @@ pub struct PostgresConfig {
     pub timeout: Duration,
     /// Run pending migrations at start.
     pub migrate: bool,
+    /// How often open positions get the market's price; 0 = never.
+    pub positions_every: Duration,
+    /// How often new rows of `market_analysis` are written; 0 = never.
+    pub analysis_every: Duration,
+    pub analysis_timeframes: Vec<Duration>,
+    /// Queue notifications for users who want them.
+    pub notify: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]

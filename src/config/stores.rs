@@ -1,7 +1,7 @@
 //! The sections of the stores, and where their secrets come from. A secret is never shown.
 
 use super::load::{DAY, HOUR, address, ms, secs};
-use super::section::Section;
+use super::section::{Section, format_duration, parse_duration};
 use super::*;
 use crate::suggest;
 
@@ -60,7 +60,37 @@ fn postgres(s: &mut Section<'_>, credentials: &Credentials) -> PostgresConfig {
         batch: s.number("batch", 1..=10_000).unwrap_or(500) as usize,
         timeout: s.duration("timeout", ms(10)..=HOUR).unwrap_or(secs(10)),
         migrate: s.flag("migrate", true),
+        positions_every: pace(s, "positions_every").unwrap_or(secs(5)),
+        analysis_every: pace(s, "analysis_every").unwrap_or(secs(60)),
+        analysis_timeframes: timeframes(s),
+        notify: s.flag("notify", true),
     }
+}
+
+/// 0 is never.
+fn pace(s: &mut Section<'_>, key: &'static str) -> Option<Duration> {
+    s.duration(key, Duration::ZERO..=DAY)
+}
+
+fn timeframes(s: &mut Section<'_>) -> Vec<Duration> {
+    const KEY: &str = "analysis_timeframes";
+    let Some(texts) = s.texts(KEY) else {
+        return vec![HOUR / 12, HOUR];
+    };
+    let read = |text: &String| {
+        s.measure(
+            KEY,
+            text,
+            secs(1)..=30 * DAY,
+            parse_duration,
+            &format_duration,
+        )
+    };
+    let all: Vec<Duration> = texts.iter().filter_map(read).collect();
+    if all.iter().any(|d| d.subsec_nanos() != 0) {
+        s.problem_of(KEY, "analysis_timeframes are whole seconds");
+    }
+    all
 }
 
 /// The fewest characters of a key that is not guessed.

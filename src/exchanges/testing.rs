@@ -301,7 +301,7 @@ fn record(
         }
         Kind::Status => match event.status() {
             Status::Listed | Status::Rescale { .. } => None,
-            stale @ Status::BookStale { .. } => panic!("frame {n}: {stale:?}"),
+            broken => panic!("frame {n}: {broken:?}"),
         },
     }
 }

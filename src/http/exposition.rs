@@ -28,7 +28,19 @@ impl Collector for Exposition {
         by_exchange(&mut out, m)?;
         engine(&mut out, m)?;
         journal(&mut out, m)?;
-        signal_stores(&mut out, &[("postgres", &m.postgres), ("redis", &m.redis)])?;
+        signal_stores(
+            &mut out,
+            &[
+                ("postgres", &m.postgres),
+                ("redis", &m.redis),
+                ("notifications", &m.notifications),
+            ],
+        )?;
+        out.counter(
+            "notifications_queued",
+            "Rows of notifications that were new",
+            m.notifications_queued.get(),
+        )?;
         tick_stores(
             &mut out,
             &[
@@ -195,6 +207,12 @@ fn engine(out: &mut Out, m: &Metrics) -> fmt::Result {
             &e.signals_suppressed,
         ),
         (
+            "signals_switched_off",
+            "Signals withheld because an operator switched off their strategy or instrument",
+            &e.signals_switched_off,
+        ),
+        ("outcomes", "Signals that have ended", &e.outcomes),
+        (
             "strategies_stopped",
             "Strategy instances stopped by a fault",
             &e.strategies_stopped,
@@ -218,6 +236,16 @@ fn engine(out: &mut Out, m: &Metrics) -> fmt::Result {
         out.counter(name, help, counter.get())?;
     }
     out.gauge(
+        "signals_open",
+        "Signals that have not ended yet",
+        e.signals_open.get() as f64,
+    )?;
+    out.gauge(
+        "switched_off",
+        "Strategies and instruments that an operator has switched off; /healthz names them",
+        m.switched_off().len() as f64,
+    )?;
+    out.gauge(
         "books_synced",
         "Books that follow their exchange",
         e.books_synced.get() as f64,
@@ -240,6 +268,11 @@ fn journal(out: &mut Out, m: &Metrics) -> fmt::Result {
         "journal_appended",
         "Signals written to the journal",
         j.appended.get(),
+    )?;
+    out.counter(
+        "journal_outcomes",
+        "Outcomes written to the journal",
+        j.outcomes.get(),
     )?;
     out.counter(
         "journal_refused",
@@ -269,10 +302,15 @@ fn journal(out: &mut Out, m: &Metrics) -> fmt::Result {
 }
 
 fn signal_stores(out: &mut Out, stores: &[(&str, &SignalMetrics)]) -> fmt::Result {
-    const COUNTERS: [(&str, &str, Read<SignalMetrics>); 4] = [
+    const COUNTERS: [(&str, &str, Read<SignalMetrics>); 5] = [
         ("signals_delivered", "Signals that a store has taken", |s| {
             s.delivered.get()
         }),
+        (
+            "outcomes_delivered",
+            "Outcomes that a store has taken",
+            |s| s.concluded.get(),
+        ),
         ("signals_retries", "Attempts to deliver that failed", |s| {
             s.retries.get()
         }),

@@ -42,6 +42,11 @@ impl SignalStream {
         SignalStream::new(key.clone(), key)
     }
 
+    /// `trading_signals:{outcomes}`: what became of signals. No symbol has that name.
+    pub fn outcomes() -> SignalStream {
+        SignalStream::of("outcomes")
+    }
+
     /// `trading_signals:{SYMBOL}`, the braces included.
     pub fn key_of(symbol: &str) -> String {
         format!("{ALL}:{{{symbol}}}")

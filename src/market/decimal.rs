@@ -278,6 +278,16 @@ pub fn to_decimal(value: i64, scale: Scale) -> Decimal {
     Decimal::new(value, u32::from(scale)).normalize()
 }
 
+/// Half of `twice`, exactly: the middle of two prices at `scale`. `None` where it has too many
+/// digits.
+pub fn half(twice: i128, scale: Scale) -> Option<Decimal> {
+    // Ten times five over ten times ten.
+    let tenfold = twice.checked_mul(5)?;
+    Decimal::try_from_i128_with_scale(tenfold, u32::from(scale) + 1)
+        .ok()
+        .map(|d| d.normalize())
+}
+
 /// For indicators and models only.
 #[inline]
 pub fn to_f64(value: i64, scale: Scale) -> f64 {

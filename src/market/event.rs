@@ -161,6 +161,13 @@ pub enum Status {
     BookStale { reason: Reason, epoch: u32 },
     /// Integers that follow are at these scales; what the engine holds is re-scaled.
     Rescale { price: u8, amount: u8 },
+    /// A connection was lost that may have carried the instrument: events may be missing.
+    Interrupted,
+    /// An operator lets the instrument's signals be published from here on, or not.
+    InstrumentSwitch { on: bool },
+    /// The same for a strategy on all instruments; `plan` is its place in the engine's list, and
+    /// the event's instrument says nothing.
+    StrategySwitch { plan: u16, on: bool },
 }
 
 /// See the module's picture. Times are ns since the Unix epoch.
@@ -290,6 +297,9 @@ impl Event {
             Status::Listed => [0, 0, 0, 0],
             Status::BookStale { reason, epoch } => [1, reason as u64, u64::from(epoch), 0],
             Status::Rescale { price, amount } => [2, u64::from(price), u64::from(amount), 0],
+            Status::Interrupted => [3, 0, 0, 0],
+            Status::InstrumentSwitch { on } => [4, u64::from(on), 0, 0],
+            Status::StrategySwitch { plan, on } => [5, u64::from(on), u64::from(plan), 0],
         };
         let mut event = Event::new(Kind::Status, instrument, 0, recv_ns, 0, payload);
         event.flags = Flags::FIRST.with(Flags::LAST);
@@ -355,6 +365,14 @@ impl Event {
             2 => Status::Rescale {
                 price: self.payload[1] as u8,
                 amount: self.payload[2] as u8,
+            },
+            3 => Status::Interrupted,
+            4 => Status::InstrumentSwitch {
+                on: self.payload[1] != 0,
+            },
+            5 => Status::StrategySwitch {
+                plan: self.payload[2] as u16,
+                on: self.payload[1] != 0,
             },
             _ => Status::Listed,
         }

@@ -80,10 +80,19 @@ impl Instrument {
     }
 }
 
+/// All that an exchange lists, followed here or not.
+#[derive(Clone, Debug)]
+pub struct ExchangeList {
+    pub exchange: &'static str,
+    pub instruments: Vec<Arc<Instrument>>,
+}
+
 /// All instruments of the process, appended as exchanges list them. Read on the cold path only.
 #[derive(Debug, Default)]
 pub struct Registry {
     all: RwLock<Vec<Arc<Instrument>>>,
+    /// As they came.
+    lists: RwLock<Vec<ExchangeList>>,
 }
 
 impl Registry {
@@ -99,7 +108,52 @@ impl Registry {
         Arc::clone(&all[id as usize])
     }
 
+    /// Keeps an exchange's whole list, for what stores pairs.
+    pub fn add_list(&self, list: ExchangeList) {
+        let mut lists = self.lists.write().unwrap_or_else(|e| e.into_inner());
+        lists.push(list);
+    }
+
+    /// The lists that came after the first `n`.
+    pub fn lists_from(&self, n: usize) -> Vec<ExchangeList> {
+        let lists = self.lists.read().unwrap_or_else(|e| e.into_inner());
+        lists.get(n..).unwrap_or_default().to_vec()
+    }
+
     pub fn all(&self) -> Vec<Arc<Instrument>> {
         self.all.read().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+}
+
+/// Whether a unified symbol matches a pattern: `*` stands for any run of characters.
+pub fn matches(pattern: &str, symbol: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == symbol,
+        Some((head, tail)) => {
+            let Some(rest) = symbol.strip_prefix(head) else {
+                return false;
+            };
+            (0..=rest.len()).any(|i| rest.is_char_boundary(i) && matches(tail, &rest[i..]))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_of_symbols() {
+        for (pattern, symbol, expected) in [
+            ("BTC/USDT", "BTC/USDT", true),
+            ("BTC/USDT", "BTC/USD", false),
+            ("*/EUR", "BTC/EUR", true),
+            ("*/EUR", "EUR/USD", false),
+            ("BTC/*", "BTC/USDT:USDT", true),
+            ("*", "anything", true),
+            ("*B*/U*T", "BTC/USDT", true),
+        ] {
+            assert_eq!(matches(pattern, symbol), expected, "{pattern} {symbol}");
+        }
     }
 }

@@ -11,4 +11,4 @@ pub use book::Book;
 pub use day::{Day, DayStats};
 pub use decimal::{Fit, Number, Scale};
 pub use event::{BookDelta, Event, Flags, Kind, Quote, Reason, Side, Status, Tick, Trade};
-pub use instrument::{Instrument, InstrumentId, Market, Registry};
+pub use instrument::{ExchangeList, Instrument, InstrumentId, Market, Registry, matches};

@@ -1,5 +1,6 @@
 //! The ingest thread's end of the ring, shared by its connections.
 
+use super::switch::{Obedience, SwitchContext};
 use super::venue::Venue;
 use super::{Stop, stopped};
 use crate::capture::{Line, Recorder};
@@ -22,6 +23,7 @@ pub struct Hub {
     broken: RefCell<Consumer<(InstrumentId, Reason)>>,
     venues: RefCell<Vec<Weak<Venue>>>,
     recorder: RefCell<Option<Recorder>>,
+    pub(super) obedience: Obedience,
 }
 
 impl Hub {
@@ -32,6 +34,7 @@ impl Hub {
         metrics: Arc<Metrics>,
         clock: Clock,
         recorder: Option<Recorder>,
+        switches: SwitchContext,
     ) -> Rc<Hub> {
         Rc::new(Hub {
             metrics,
@@ -42,6 +45,7 @@ impl Hub {
             broken: RefCell::new(broken),
             venues: RefCell::default(),
             recorder: RefCell::new(recorder),
+            obedience: Obedience::new(switches),
         })
     }
 

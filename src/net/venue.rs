@@ -1,13 +1,13 @@
 //! One exchange of the shard: its instrument list, its connections, its REST snapshots.
 
 use super::connection::Connection;
-use super::{Backoff, Hub, Stop, matches, stopped};
+use super::{Backoff, Hub, Stop, stopped};
 use crate::capture::{Dir, Line, mark};
 use crate::config::{ExchangeConfig, IngestMode};
 use crate::exchanges::output::{SlotId, Want};
 use crate::exchanges::{Channels, Exchange, Request};
 use crate::feed::Feed;
-use crate::market::{Instrument, InstrumentId, Reason};
+use crate::market::{ExchangeList, Instrument, InstrumentId, Reason, matches};
 use crate::metrics::VenueMetrics;
 use anyhow::{Context, anyhow, bail};
 use std::cell::{Cell, RefCell};
@@ -182,6 +182,10 @@ impl Venue {
 
     async fn take_list(&self, listed: Vec<Instrument>) {
         self.warn_unknown(&listed);
+        self.hub.registry.add_list(ExchangeList {
+            exchange: self.name,
+            instruments: listed.iter().cloned().map(Arc::new).collect(),
+        });
         let chosen =
             |i: &Instrument| i.active && self.config.symbols.iter().any(|p| matches(p, &i.symbol));
         let _turn = self.hub.turn().await;
@@ -204,6 +208,7 @@ impl Venue {
             .events_decoded
             .add(events.len() as u64);
         self.hub.hand_over(&events).await;
+        self.hub.obey().await;
     }
 
     /// A configured symbol that the exchange does not list is named, and the others go on.

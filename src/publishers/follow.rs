@@ -7,8 +7,9 @@
 //! (a timed-out call, a restart, a rewind) its sink makes harmless by the signals' ids.
 
 use crate::metrics::{Metrics, SignalMetrics};
+use crate::outcome::record::OutcomeRecord;
 use crate::publishers::journal::{Cursor, Disk, Reader};
-use crate::publishers::{Entry, SignalSink, SinkError};
+use crate::publishers::{Concluded, Entry, SignalSink, SinkError};
 use std::future::Future;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ use tokio::sync::watch;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 const IDLE_EVERY: Duration = Duration::from_secs(1);
+/// Outcomes in a row behind which a store's newest signal is looked for at start.
+const BACK: u64 = 10_000;
 /// Between two lines about a store that stays away.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
@@ -71,8 +74,10 @@ pub async fn follow<S: SignalSink>(
 enum Outcome {
     /// Nothing to do until something is published or the next keep-alive is due.
     Caught,
-    /// The store took the pending entries.
+    /// The store took the pending signals.
     Delivered,
+    /// The store took the outcomes.
+    Concluded,
     /// The store answered its keep-alive.
     Alive,
     Failed(SinkError),
@@ -93,7 +98,9 @@ struct Follower<S> {
     reader: Reader,
     cursor: Cursor,
     pending: Vec<Entry>,
-    /// The last number that was read out of the journal into `pending`.
+    /// Outcomes read with them, for when those are delivered: none comes before its signal.
+    ended: Vec<Concluded>,
+    /// The last number that was read out of the journal into these two.
     read_seq: u64,
     /// What the reader has already reported as lost.
     reported: u64,
@@ -128,6 +135,7 @@ impl<S: SignalSink> Follower<S> {
             cursor,
             context,
             pending: Vec::new(),
+            ended: Vec::new(),
             read_seq: seq,
             reported: 0,
             next_idle: Instant::now(),
@@ -152,7 +160,12 @@ impl<S: SignalSink> Follower<S> {
 
     /// Nothing more will come and all that came is delivered.
     fn finished(&self) -> bool {
-        self.context.published.has_changed().is_err() && self.pending.is_empty() && self.lag() == 0
+        self.context.published.has_changed().is_err() && self.idle() && self.lag() == 0
+    }
+
+    /// Nothing is read that waits to be taken.
+    fn idle(&self) -> bool {
+        self.pending.is_empty() && self.ended.is_empty()
     }
 
     async fn step(&mut self, deadline: Option<Instant>) -> Outcome {
@@ -174,7 +187,7 @@ impl<S: SignalSink> Follower<S> {
                 .timeout
                 .min(d.saturating_duration_since(Instant::now()))
         });
-        if idle && (self.pending.is_empty() || self.trouble.is_none()) {
+        if idle && (self.idle() || self.trouble.is_none()) {
             self.next_idle = Instant::now() + IDLE_EVERY;
             return match within(limit, self.sink.idle()).await {
                 Ok(()) => Outcome::Alive,
@@ -182,33 +195,44 @@ impl<S: SignalSink> Follower<S> {
                 Err(error) => Outcome::Failed(error),
             };
         }
-        if self.pending.is_empty() {
+        if self.idle() {
             return Outcome::Caught;
         }
-        match within(limit, self.sink.deliver(&self.pending)).await {
-            Ok(()) => Outcome::Delivered,
-            Err(error) => Outcome::Failed(error),
-        }
+        let (taken, done) = if self.pending.is_empty() {
+            let taken = within(limit, self.sink.conclude(&self.ended)).await;
+            (taken, Outcome::Concluded)
+        } else {
+            let taken = within(limit, self.sink.deliver(&self.pending)).await;
+            (taken, Outcome::Delivered)
+        };
+        taken.map_or_else(Outcome::Failed, |()| done)
     }
 
-    /// Reads signals until a batch is pending or the journal's end is reached. The journal is read
-    /// here, on the runtime's thread: it was written moments ago and stands in memory.
+    /// Reads until a batch is pending or the journal's end is reached. The journal is read here, on
+    /// the runtime's thread: it was written moments ago and stands in memory.
     fn fill(&mut self) -> io::Result<()> {
+        if self.pending.is_empty() && !self.ended.is_empty() {
+            return Ok(());
+        }
         let end = self.end();
-        while self.pending.len() < self.context.batch.max(1) {
+        while self.pending.len() + self.ended.len() < self.context.batch.max(1) {
             let Some(record) = self.reader.next(end)? else {
                 break;
             };
             let seq = record.seq;
-            match serde_json::from_slice(record.payload) {
-                Ok(record) => self.pending.push(Entry { seq, record }),
-                Err(e) => {
-                    let text = String::from_utf8_lossy(record.payload).into_owned();
-                    let reason = format!("no signal of this version: {e}");
-                    if let Err(e) = self.quarantine(seq, &reason, text.into()) {
-                        self.reader = Reader::open(&self.context.journal, seq);
-                        return Err(e);
-                    }
+            let read = if OutcomeRecord::is(record.payload) {
+                serde_json::from_slice(record.payload)
+                    .map(|record| self.ended.push(Concluded { seq, record }))
+            } else {
+                serde_json::from_slice(record.payload)
+                    .map(|record| self.pending.push(Entry { seq, record }))
+            };
+            if let Err(e) = read {
+                let text = String::from_utf8_lossy(record.payload).into_owned();
+                let reason = format!("no signal of this version: {e}");
+                if let Err(e) = self.quarantine(seq, &reason, text.into()) {
+                    self.reader = Reader::open(&self.context.journal, seq);
+                    return Err(e);
                 }
             }
             self.read_seq = seq;
@@ -224,7 +248,7 @@ impl<S: SignalSink> Follower<S> {
             );
             self.reported = lost;
         }
-        if self.pending.is_empty() {
+        if self.idle() {
             self.advance(self.read_seq.max(self.reader.next_seq() - 1));
         }
         Ok(())
@@ -242,32 +266,60 @@ impl<S: SignalSink> Follower<S> {
             Outcome::Delivered => {
                 self.metrics().delivered.add(self.pending.len() as u64);
                 self.pending.clear();
-                self.rewound = false;
-                self.advance(self.read_seq);
-                self.save();
-                self.answered();
+                self.taken();
+            }
+            Outcome::Concluded => {
+                self.metrics().concluded.add(self.ended.len() as u64);
+                self.ended.clear();
+                self.taken();
             }
             Outcome::Alive => {
                 self.rewound = false;
                 self.metrics().lag.set(self.lag());
                 self.answered();
             }
-            Outcome::Failed(SinkError::Refused { index, reason }) if index < self.pending.len() => {
-                let Entry { seq, record } = &self.pending[index];
-                let signal = serde_json::to_value(record).unwrap_or_default();
-                if let Err(e) = self.quarantine(*seq, &reason, signal) {
-                    return Some(
-                        self.failed(&format!("{reason}; and quarantining it failed: {e}")),
-                    );
-                }
-                self.pending.remove(index);
-                self.answered();
-                if self.pending.is_empty() {
-                    self.advance(self.read_seq);
-                }
+            Outcome::Failed(SinkError::Refused { index, reason })
+                if index < self.pending.len().max(self.ended.len()) =>
+            {
+                return self.refused(index, &reason);
             }
             Outcome::Failed(SinkError::Behind { has }) if !self.rewound => self.behind = Some(has),
             Outcome::Failed(error) => return Some(self.failed(&error.to_string())),
+        }
+        None
+    }
+
+    /// The store has taken the signals or the outcomes; the cursor moves when it has both.
+    fn taken(&mut self) {
+        self.rewound = false;
+        if self.idle() {
+            self.advance(self.read_seq);
+            self.save();
+        }
+        self.answered();
+    }
+
+    /// Puts aside what the store will never take: an outcome where no signal is pending.
+    fn refused(&mut self, index: usize, reason: &str) -> Option<Wait> {
+        let json = |record: serde_json::Result<serde_json::Value>| record.unwrap_or_default();
+        let (seq, record) = match (self.pending.get(index), self.ended.get(index)) {
+            (Some(entry), _) => (entry.seq, json(serde_json::to_value(&entry.record))),
+            (None, Some(ended)) if self.pending.is_empty() => {
+                (ended.seq, json(serde_json::to_value(&ended.record)))
+            }
+            _ => return Some(self.failed(reason)),
+        };
+        if let Err(e) = self.quarantine(seq, reason, record) {
+            return Some(self.failed(&format!("{reason}; and quarantining it failed: {e}")));
+        }
+        if self.pending.is_empty() {
+            self.ended.remove(index);
+        } else {
+            self.pending.remove(index);
+        }
+        self.answered();
+        if self.idle() {
+            self.advance(self.read_seq);
         }
         None
     }
@@ -304,6 +356,7 @@ impl<S: SignalSink> Follower<S> {
         self.behind = None;
         self.rewound = true;
         self.pending.clear();
+        self.ended.clear();
         self.reader = Reader::open(&self.context.journal, has + 1);
         (self.read_seq, self.reported) = (has, 0);
         self.advance(has);
@@ -398,11 +451,18 @@ impl<S: SignalSink> Follower<S> {
     }
 }
 
-/// Signal number `seq`, where the journal still has it.
+/// The newest signal up to number `seq`, where the journal still has it: a few numbers back where
+/// outcomes stand in between.
 fn entry(journal: &Path, seq: u64) -> Option<Entry> {
-    let mut reader = Reader::open(journal, seq);
-    let record = reader.next(seq).ok()?.filter(|found| found.seq == seq)?;
-    let record = serde_json::from_slice(record.payload).ok()?;
+    let mut reader = Reader::open(journal, seq.saturating_sub(BACK));
+    let mut newest = None;
+    while let Ok(Some(record)) = reader.next(seq) {
+        if !OutcomeRecord::is(record.payload) {
+            newest = Some((record.seq, record.payload.to_owned()));
+        }
+    }
+    let (seq, payload) = newest?;
+    let record = serde_json::from_slice(&payload).ok()?;
     Some(Entry { seq, record })
 }
 

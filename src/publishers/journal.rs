@@ -7,7 +7,10 @@
 //!   00000000000000000001.log    a segment, named by its first sequence number
 //!   00000000000000052311.log    the last one grows
 //!   cursors/postgres            what each store has taken
+//!   cursors/unfinished          no signal up to here is open
 //! ```
+//!
+//! A record is a signal or, beginning with `{"record":"outcome",`, what became of one.
 //!
 //! # Invariants
 //! - Numbers are contiguous from 1. A published record is never changed and never renumbered.
@@ -26,12 +29,14 @@ mod format;
 mod reader;
 mod syncer;
 mod thread;
+mod unfinished;
 mod writer;
 
 pub use cursor::Cursor;
 pub use disk::{Disk, DiskFile, System};
 pub use reader::{Reader, Record};
 pub use thread::{JournalContext, run};
+pub use unfinished::unfinished;
 pub use writer::{AppendError, Journal, Opened};
 
 use std::path::{Path, PathBuf};

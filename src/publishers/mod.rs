@@ -10,10 +10,12 @@ pub mod influx;
 mod intake;
 pub mod journal;
 pub mod ledger;
+pub mod notifications;
 pub mod parquet;
 pub mod postgres;
 pub mod redis;
 
+use crate::outcome::record::OutcomeRecord;
 use crate::signal::record::SignalRecord;
 use std::future::Future;
 
@@ -24,6 +26,13 @@ pub struct Entry {
     pub record: SignalRecord,
 }
 
+/// A journalled outcome and its number in the journal, which comes after its signal's.
+#[derive(Clone, Debug)]
+pub struct Concluded {
+    pub seq: u64,
+    pub record: OutcomeRecord,
+}
+
 /// Why a store did not take a batch.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
@@ -31,8 +40,9 @@ pub enum SinkError {
     /// remedy.
     #[error("{0}")]
     Retry(String),
-    /// The store will never take this one signal: it is quarantined and counted, the others go on.
-    #[error("signal {index} of the batch refused: {reason}")]
+    /// The store will never take this one signal or outcome: it is quarantined and counted, the
+    /// others go on.
+    #[error("number {index} of the batch refused: {reason}")]
     Refused { index: usize, reason: String },
     /// The store lost what it had taken: emptied, made anew, restored from a backup, or failed over
     /// to a copy that lagged. It has this journal's signals up to number `has` (0 = none of them,
@@ -47,10 +57,16 @@ pub trait SignalSink {
     /// As in the configuration: `postgres`, `redis`.
     fn name(&self) -> &'static str;
     /// Called once, before anything else, where the journal says that this store took `last`, the
-    /// newest of all: a store that does not have it is behind.
+    /// newest signal of all: a store that does not have it is behind.
     fn resume(&mut self, last: &Entry);
     /// Stores all entries, in order, or says why not. Connects by itself where it must.
     fn deliver(&mut self, entries: &[Entry]) -> impl Future<Output = Result<(), SinkError>>;
+    /// Stores what became of signals, which were delivered before, or says why not. The same once
+    /// or twice, too. A store that keeps signals alone does nothing.
+    fn conclude(&mut self, outcomes: &[Concluded]) -> impl Future<Output = Result<(), SinkError>> {
+        let _ = outcomes;
+        async { Ok(()) }
+    }
     /// Called about every second, also when there is nothing to deliver: keep-alive keys and the
     /// like.
     fn idle(&mut self) -> impl Future<Output = Result<(), SinkError>>;

@@ -5,21 +5,27 @@
 //! one connection serves; whatever breaks, it is dropped, and the next call starts anew: connect,
 //! migrate, list the pairs. So a restarted, restored or replaced server needs no human.
 
+mod market;
+mod notify;
+mod pairs;
 mod read;
 mod rows;
 mod schema;
 mod server;
+mod watch;
 
+pub use market::market;
 pub use read::signals_since;
 pub use schema::{Migrated, Pending, migrate, pending};
 pub use server::{Limits, Server, probe};
+pub use watch::watch;
 
-use super::{Entry, SignalSink, SinkError};
+use super::{Concluded, Entry, SignalSink, SinkError};
 use crate::config::PostgresConfig;
-use crate::market::{Instrument, Registry};
+use crate::market::{ExchangeList, Instrument, Registry};
 use crate::metrics::Metrics;
 use crate::signal::record::SignalRecord;
-use rows::pair_key;
+use pairs::pair_key;
 use rustc_hash::FxHashSet;
 use server::{cause, is_retriable, within};
 use sqlx::Connection;
@@ -28,6 +34,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
+
+/// A signal that is over this long is put out though its market has shown no end of it: long enough
+/// for what is on its way here.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Pairs in one statement.
 const PAIRS: usize = 1000;
@@ -96,6 +106,12 @@ impl PostgresSink {
         self.settle(session, outcome)
     }
 
+    async fn try_conclude(&mut self, outcomes: &[Concluded]) -> Result<(), SinkError> {
+        let mut session = self.session().await?;
+        let outcome = session.conclude(outcomes).await;
+        self.settle(session, outcome)
+    }
+
     async fn try_idle(&mut self) -> Result<(), SinkError> {
         let mut session = self.session().await?;
         let outcome = session.idle(&self.instruments, self.anchor).await;
@@ -122,6 +138,12 @@ impl SignalSink for PostgresSink {
         outcome
     }
 
+    async fn conclude(&mut self, outcomes: &[Concluded]) -> Result<(), SinkError> {
+        let outcome = self.try_conclude(outcomes).await;
+        self.count(&outcome);
+        outcome
+    }
+
     async fn idle(&mut self) -> Result<(), SinkError> {
         let outcome = self.try_idle().await;
         self.count(&outcome);
@@ -130,13 +152,14 @@ impl SignalSink for PostgresSink {
 }
 
 /// One connection, and what is known of the tables behind it.
-struct Session {
+pub(super) struct Session {
     server: Server,
     connection: PgConnection,
     /// For one call as a whole; the server has the half of it for each statement.
     limit: Duration,
-    /// Instruments of the registry that were written.
+    /// Instruments of the registry, and of the exchanges' whole lists, that were written.
     listed: usize,
+    catalogued: usize,
     /// Pairs that the table has.
     known: FxHashSet<String>,
     /// Whether what the table should have was found in it, or its absence was reported.
@@ -144,7 +167,7 @@ struct Session {
 }
 
 impl Session {
-    async fn open(config: &PostgresConfig) -> Result<Session, SinkError> {
+    pub(super) async fn open(config: &PostgresConfig) -> Result<Session, SinkError> {
         let server = Server::parse(&config.url.0).map_err(SinkError::Retry)?;
         if config.migrate {
             let migrated = schema::migrate_at_start(&config.url.0)
@@ -170,6 +193,7 @@ impl Session {
             connection,
             limit: config.timeout.saturating_mul(2),
             listed: 0,
+            catalogued: 0,
             known: FxHashSet::default(),
             looked: false,
         })
@@ -200,6 +224,34 @@ impl Session {
         }
     }
 
+    /// What became of signals, in one statement.
+    async fn conclude(&mut self, outcomes: &[Concluded]) -> Result<(), SinkError> {
+        match within(self.limit, rows::conclude(&mut self.connection, outcomes)).await {
+            Ok(()) => Ok(()),
+            Err(e) if is_retriable(&e) => Err(self.retry(&e)),
+            Err(e) if outcomes.len() == 1 => Err(SinkError::Refused {
+                index: 0,
+                reason: cause(&e),
+            }),
+            Err(_) => self.find_refused_outcome(outcomes).await,
+        }
+    }
+
+    async fn find_refused_outcome(&mut self, outcomes: &[Concluded]) -> Result<(), SinkError> {
+        for (index, one) in outcomes.iter().enumerate() {
+            let one = std::slice::from_ref(one);
+            match within(self.limit, rows::conclude(&mut self.connection, one)).await {
+                Ok(()) => {}
+                Err(e) if is_retriable(&e) => return Err(self.retry(&e)),
+                Err(e) => {
+                    let reason = cause(&e);
+                    return Err(SinkError::Refused { index, reason });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Asks for a signal that was there rather than only for an answer: a table that is truncated,
     /// or a server that failed over to a copy that lagged, is noticed though nothing is to be sent.
     async fn idle(
@@ -208,6 +260,7 @@ impl Session {
         anchor: Option<Uuid>,
     ) -> Result<(), SinkError> {
         self.list(instruments).await?;
+        self.lapse().await?;
         match anchor {
             Some(id) => {
                 let there = self.has_signal(id).await;
@@ -216,6 +269,16 @@ impl Session {
             None => within(self.limit, self.connection.ping())
                 .await
                 .map_err(|e| self.retry(&e)),
+        }
+    }
+
+    async fn lapse(&mut self) -> Result<(), SinkError> {
+        loop {
+            match within(self.limit, rows::lapse(&mut self.connection, GRACE)).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(e) => return Err(self.retry(&e)),
+            }
         }
     }
 
@@ -246,22 +309,45 @@ impl Session {
         within(self.limit, question.fetch_one(&mut self.connection)).await
     }
 
-    /// Writes the instruments that appeared since the last call. One that the table refuses is
-    /// logged and left out: its signals, if any, say so themselves.
+    /// Writes the instruments that appeared since the last call: all that the exchanges list, and
+    /// all that are followed.
     async fn list(&mut self, instruments: &Registry) -> Result<(), SinkError> {
-        let all = instruments.all();
-        if all.len() == self.listed {
-            return Ok(());
+        let lists = instruments.lists_from(self.catalogued);
+        for list in &lists {
+            self.write_pairs(&list.instruments).await?;
+            self.delist(list).await?;
+            self.catalogued += 1;
         }
+        let all = instruments.all();
+        if all.len() > self.listed {
+            self.write_pairs(&all[self.listed..]).await?;
+            self.listed = all.len();
+        }
+        Ok(())
+    }
+
+    async fn delist(&mut self, list: &ExchangeList) -> Result<(), SinkError> {
+        let symbols: Vec<&str> = list.instruments.iter().map(|i| i.symbol.as_str()).collect();
+        let exchange = list.exchange;
+        let work = pairs::delist_pairs(&mut self.connection, exchange, &symbols);
+        let gone = within(self.limit, work).await.map_err(|e| self.retry(&e))?;
+        if !gone.is_empty() {
+            tracing::info!(exchange, pairs = gone.len(), first = %gone[0], "no longer listed");
+        }
+        Ok(())
+    }
+
+    /// One that the table refuses is logged and left out: its signals, if any, say so themselves.
+    async fn write_pairs(&mut self, listed: &[Arc<Instrument>]) -> Result<(), SinkError> {
         // The newest listing of a symbol counts, and two daemons lock rows in one order.
-        let unique: BTreeMap<(&str, &str), &Instrument> = all[self.listed..]
+        let unique: BTreeMap<(&str, &str), &Instrument> = listed
             .iter()
             .map(|i| ((i.symbol.as_str(), i.exchange), i.as_ref()))
             .collect();
         let new: Vec<&Instrument> = unique.into_values().collect();
         let mut parts: Vec<&[&Instrument]> = new.chunks(PAIRS).rev().collect();
         while let Some(part) = parts.pop() {
-            match within(self.limit, rows::upsert_pairs(&mut self.connection, part)).await {
+            match within(self.limit, pairs::upsert_pairs(&mut self.connection, part)).await {
                 Ok(()) => self
                     .known
                     .extend(part.iter().map(|i| pair_key(i.exchange, &i.symbol))),
@@ -278,7 +364,6 @@ impl Session {
                 }
             }
         }
-        self.listed = all.len();
         Ok(())
     }
 
@@ -292,7 +377,7 @@ impl Session {
         let work = async {
             let mut transaction = self.connection.begin().await?;
             if !unlisted.is_empty() {
-                rows::insert_unlisted_pairs(&mut transaction, &unlisted).await?;
+                pairs::insert_unlisted_pairs(&mut transaction, &unlisted).await?;
             }
             rows::insert_signals(&mut transaction, entries).await?;
             transaction.commit().await

@@ -150,6 +150,14 @@ pub fn journalled(data_dir: &Path) -> Vec<Value> {
         .collect()
 }
 
+/// What became of them, by `tickforge signals --outcomes`.
+pub fn outcomes(data_dir: &Path) -> Vec<Value> {
+    let data_dir = data_dir.display().to_string();
+    let out = output(&["signals", "--outcomes", "--json", "--data-dir", &data_dir]);
+    let read = |l: &str| serde_json::from_str(l).expect("an outcome");
+    out.lines().map(read).collect()
+}
+
 pub fn ids(signals: &[Value]) -> Vec<String> {
     signals
         .iter()

@@ -11,12 +11,14 @@ use tickforge::exchanges::{Channels, by_name};
 use tickforge::feed::Feed;
 use tickforge::market::{InstrumentId, Reason, Registry, Tick};
 use tickforge::metrics::IngestMetrics;
+use tickforge::outcome::Outcome;
 use tickforge::signal::Signal;
 
 /// Counts what the engine makes, and keeps none of it.
 #[derive(Default)]
 pub struct Counted {
     pub signals: u64,
+    pub outcomes: u64,
     pub ticks: u64,
     pub broken: u64,
 }
@@ -33,7 +35,12 @@ impl Outbox for Counted {
     fn book_broken(&mut self, _instrument: InstrumentId, _reason: Reason) {
         self.broken += 1;
     }
+    fn outcome(&mut self, outcome: Outcome) {
+        std::hint::black_box(&outcome);
+        self.outcomes += 1;
+    }
     fn suppressed(&mut self) {}
+    fn switched_off(&mut self) {}
     fn strategy_stopped(&mut self, strategy: &'static str, _instrument: InstrumentId) {
         panic!("{strategy} panicked");
     }

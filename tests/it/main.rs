@@ -28,6 +28,7 @@ mod influx2;
 mod ingest;
 mod keyspace;
 mod kill;
+mod life;
 mod load;
 #[cfg(feature = "influxdb2")]
 mod lost;
@@ -45,11 +46,13 @@ mod redis_servers;
 mod redis_speed;
 mod replay;
 mod rights;
+mod rows;
 mod schema;
 mod servers;
 #[cfg(feature = "influxdb2")]
 mod spool;
 mod supervised;
+mod throughput;
 mod tidy;
 mod watch;
 

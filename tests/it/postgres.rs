@@ -8,7 +8,7 @@ use sqlx::{Connection, Executor};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tickforge::config::{PostgresConfig, Secret};
+use tickforge::config::{Config, PostgresConfig, Secret};
 use tickforge::market::{Instrument, Market, Registry};
 use tickforge::metrics::Metrics;
 use tickforge::publishers::postgres::{PostgresSink, migrate, probe};
@@ -30,12 +30,11 @@ pub fn on_fresh_database<F: Future<Output = ()>>(test: impl FnOnce(String) -> F)
 }
 
 pub fn config(url: &str) -> PostgresConfig {
-    PostgresConfig {
-        url: Secret(url.to_owned()),
-        batch: 500,
-        timeout: Duration::from_secs(5),
-        migrate: true,
-    }
+    let text = "[stores.postgres]\nurl = \"postgres://x\"\ntimeout = \"5s\"";
+    let config = Config::parse(text, "test").expect("a configuration");
+    let url = Secret(url.to_owned());
+    let postgres = config.stores.postgres.expect("it is on");
+    PostgresConfig { url, ..postgres }
 }
 
 /// A sink, the registry it reads and the metrics it writes.

@@ -14,6 +14,7 @@ use tickforge::clock::Clock;
 use tickforge::config::{JournalConfig, JournalSync, PostgresConfig, RedisConfig};
 use tickforge::market::Registry;
 use tickforge::metrics::Metrics;
+use tickforge::outcome::Decision;
 use tickforge::publishers::follow::{FollowContext, follow};
 use tickforge::publishers::journal::{self, Disk, Journal, JournalContext, Reader};
 use tickforge::publishers::postgres::PostgresSink;
@@ -152,6 +153,7 @@ impl World {
             sync: JournalSync::BeforePublish,
             published,
             taken: Vec::new(),
+            unfinished: Vec::new(),
         };
         let (mut signals, consumer) = ring(64);
         let (_stop, stopping) = watch::channel(None);
@@ -183,7 +185,8 @@ impl World {
                 let next = &mut self.next;
                 let feed = async {
                     loop {
-                        if signals.push(signal(*next)).is_ok() {
+                        let decision = Decision::Signal(signal(*next));
+                        if signals.push(decision).is_ok() {
                             *next += 1;
                         }
                         signals.wake();

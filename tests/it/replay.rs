@@ -65,18 +65,19 @@ fn decisions(lines: impl Iterator<Item = Value>) -> Vec<Value> {
     let decision = |mut signal: Value| {
         let keys = signal.as_object_mut().expect("an object");
         keys.remove("journal_seq");
-        keys.remove("latency_ns").expect("a timing");
+        keys.remove("latency_ns");
         signal
     };
     lines.map(decision).collect()
 }
 
-fn replayed(dir: &Path, config: &str, flags: &[&str]) -> (Vec<Value>, Value) {
-    let (capture, out) = (
-        dir.join("run.capture.jsonl.zst"),
-        dir.join("replayed.jsonl"),
-    );
-    let (capture, signals) = (text(&capture), text(&out));
+/// Signals, and what became of them.
+type Decided = (Vec<Value>, Vec<Value>);
+
+fn replayed(dir: &Path, config: &str, flags: &[&str]) -> (Decided, Value) {
+    let file = |name: &str| text(&dir.join(name));
+    let (capture, signals) = (file("run.capture.jsonl.zst"), file("replayed.jsonl"));
+    let outcomes = file("outcomes.jsonl");
     let mut args = vec![
         "replay",
         &capture,
@@ -84,15 +85,18 @@ fn replayed(dir: &Path, config: &str, flags: &[&str]) -> (Vec<Value>, Value) {
         config,
         "--signals",
         &signals,
+        "--outcomes",
+        &outcomes,
         "--json",
     ];
     args.extend(flags);
     let summary = serde_json::from_str(&daemon::output(&args)).expect("a summary");
-    let written = std::fs::read_to_string(&out).expect("signals");
-    let lines = written
-        .lines()
-        .map(|l| serde_json::from_str(l).expect("a signal"));
-    (decisions(lines), summary)
+    let read = |path: &str| {
+        let written = std::fs::read_to_string(path).expect("lines");
+        let lines = written.lines();
+        decisions(lines.map(|l| serde_json::from_str(l).expect("JSON")))
+    };
+    ((read(&signals), read(&outcomes)), summary)
 }
 
 /// Twenty seeds with `tests/run --long`.
@@ -103,18 +107,19 @@ fn a_recording_makes_the_same_decisions_again() {
         let dir = tempfile::tempdir().expect("a folder");
         let (config, run) = record(dir.path(), seed, seconds);
         daemon::assert_balanced(&run);
-        let live = decisions(daemon::journalled(&dir.path().join("data")).into_iter());
+        let data = dir.path().join("data");
+        let live = decisions(daemon::journalled(&data).into_iter());
+        let ended = decisions(daemon::outcomes(&data).into_iter());
         let (file, summary) = replayed(dir.path(), &config, &[]);
         let (memory, _) = replayed(dir.path(), &config, &["--from-memory"]);
         for (i, signal) in live.iter().enumerate() {
-            assert_eq!(
-                Some(signal),
-                file.get(i),
-                "seed {seed}: signal {i} of the run"
-            );
+            let again = file.0.get(i);
+            assert_eq!(Some(signal), again, "seed {seed}: signal {i} of the run");
         }
         assert!(live.len() > 50, "seed {seed}: {} signals", live.len());
-        assert_eq!(live, file, "seed {seed}: the recording has more");
+        assert_eq!(live, file.0, "seed {seed}: the recording has more");
+        assert!(ended.len() > 20, "seed {seed}: {} ends", ended.len());
+        assert_eq!(ended, file.1, "seed {seed}: what became of them");
         assert_eq!(file, memory, "seed {seed}: the second replay");
         for key in ["/events", "/gaps", "/resyncs", "/rejected", "/duplicates"] {
             assert_eq!(

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use tickforge::publishers::postgres::migrate;
 
-const MIGRATIONS: [&str; 24] = [
+const MIGRATIONS: [&str; 27] = [
     "0001_types",
     "0002_updated_at",
     "0003_users",
@@ -36,6 +36,9 @@ const MIGRATIONS: [&str; 24] = [
     "0022_signals_by_validity",
     "0023_row_security",
     "0024_rights",
+    "0025_delisted_pairs",
+    "0026_open_positions",
+    "0027_users_to_notify",
 ];
 /// The newest version.
 const NEWEST: i64 = MIGRATIONS.len() as i64;

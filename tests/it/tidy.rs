@@ -269,7 +269,7 @@ fn the_rule_of_hot_files_sees_what_it_should() {
 }
 
 /// Who may use whom. What is not named here (the application, commands, `main`) may use all.
-const USES: [(&str, &[&str]); 28] = [
+const USES: [(&str, &[&str]); 32] = [
     ("swar", &[]),
     ("backup", &["clock"]),
     ("clock", &[]),
@@ -277,6 +277,7 @@ const USES: [(&str, &[&str]); 28] = [
     ("ring", &["metrics"]),
     ("wait", &["ring"]),
     ("suggest", &[]),
+    ("switches", &[]),
     ("watchdog", &["metrics"]),
     ("service", &["clock", "metrics", "watchdog"]),
     ("market", &[]),
@@ -284,6 +285,9 @@ const USES: [(&str, &[&str]); 28] = [
     ("exchanges", &["clock", "market", "swar"]),
     ("capture", &["clock", "market", "swar"]),
     ("signal", &["clock", "market"]),
+    ("outcome", &["clock", "market", "signal"]),
+    ("notify", &["market", "signal"]),
+    ("analysis", &["indicators", "market"]),
     // A strategy sees the market's state, which holds instances of strategies.
     ("state", &["indicators", "market", "signal", "strategy"]),
     (
@@ -300,6 +304,7 @@ const USES: [(&str, &[&str]); 28] = [
             "indicators",
             "market",
             "metrics",
+            "outcome",
             "ring",
             "signal",
             "state",
@@ -311,14 +316,18 @@ const USES: [(&str, &[&str]); 28] = [
     (
         "publishers",
         &[
+            "analysis",
             "clock",
             "config",
             "exchanges",
             "keyspace",
             "market",
             "metrics",
+            "notify",
+            "outcome",
             "ring",
             "signal",
+            "switches",
             "wait",
         ],
     ),
@@ -333,7 +342,7 @@ const USES: [(&str, &[&str]); 28] = [
     (
         "runner",
         &[
-            "clock", "engine", "market", "metrics", "ring", "signal", "state", "wait",
+            "clock", "engine", "market", "metrics", "outcome", "ring", "signal", "state", "wait",
         ],
     ),
     (
@@ -345,6 +354,7 @@ const USES: [(&str, &[&str]); 28] = [
             "feed",
             "market",
             "metrics",
+            "outcome",
             "signal",
             "state",
         ],
@@ -361,6 +371,8 @@ const USES: [(&str, &[&str]); 28] = [
             "market",
             "metrics",
             "ring",
+            "suggest",
+            "switches",
         ],
     ),
 ];

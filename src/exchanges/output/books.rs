@@ -303,6 +303,14 @@ impl Output {
             *sequence = None;
         }
         for slot in &mut self.slots {
+            if slot.book_connection.is_none() {
+                // Without a book nobody knows which connection carried it: perhaps this one.
+                self.events.push(Event::from_status(
+                    slot.instrument,
+                    self.recv_ns,
+                    Status::Interrupted,
+                ));
+            }
             if slot.book_connection != Some(connection) {
                 continue;
             }

@@ -3,18 +3,21 @@
 //! journal; it waits for no store and, except with `before_publish`, for no disk.
 
 use super::syncer::Syncer;
+use super::unfinished::Unfinished;
 use super::writer::{AppendError, Journal};
 use crate::clock::Clock;
 use crate::config::JournalSync;
 use crate::market::Registry;
 use crate::metrics::Metrics;
+use crate::outcome::Decision;
+use crate::outcome::record::OutcomeRecord;
 use crate::ring::Consumer;
-use crate::signal::Signal;
 use crate::signal::record::{Described, SignalRecord};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// Signals written at once.
 const BATCH: usize = 256;
@@ -37,12 +40,14 @@ pub struct JournalContext {
     pub published: watch::Sender<u64>,
     /// What each store has taken: `FollowContext::taken` of each. Empty without stores.
     pub taken: Vec<Arc<AtomicU64>>,
+    /// Signals that [`super::unfinished`] found at start: id, and number in the journal.
+    pub unfinished: Vec<(Uuid, u64)>,
 }
 
 /// Runs until the engine's end of the ring is gone and all is written, or the deadline in `stop` is
 /// over. Sleeps while the ring is empty: the engine wakes it after pushing.
 pub fn run(
-    mut consumer: Consumer<Signal>,
+    mut consumer: Consumer<Decision>,
     journal: Journal,
     context: JournalContext,
     stop: watch::Receiver<Option<Instant>>,
@@ -55,12 +60,15 @@ pub fn run(
             )
             .ok(),
     };
+    let unfinished = Unfinished::new(&journal, &context.unfinished);
     let mut writer = Writer {
         journal,
         context,
         syncer,
         payload: Vec::new(),
         decided_ns: Vec::with_capacity(BATCH),
+        outcomes: 0,
+        unfinished,
         complained: None,
         refused: 0,
     };
@@ -99,6 +107,9 @@ struct Writer {
     payload: Vec<u8>,
     /// Of the batch's signals, when each left the engine.
     decided_ns: Vec<i64>,
+    /// The batch's outcomes.
+    outcomes: u64,
+    unfinished: Unfinished,
     complained: Option<Instant>,
     /// Since the last line about it.
     refused: u64,
@@ -106,42 +117,60 @@ struct Writer {
 
 impl Writer {
     /// Writes and publishes what the ring holds, at most a batch; returns how many were taken out.
-    fn batch(&mut self, consumer: &mut Consumer<Signal>) -> usize {
+    fn batch(&mut self, consumer: &mut Consumer<Decision>) -> usize {
         self.decided_ns.clear();
+        self.outcomes = 0;
         let mut taken_out = 0;
         while taken_out < BATCH
-            && let Some(signal) = consumer.pop()
+            && let Some(decision) = consumer.pop()
         {
             if taken_out == 0 {
                 self.release();
             }
             taken_out += 1;
-            match self.append(&signal) {
-                Ok(()) => self.decided_ns.push(signal.timing.decided_ns),
+            match self.append(&decision) {
+                Ok(()) => match &decision {
+                    Decision::Signal(signal) => self.decided_ns.push(signal.timing.decided_ns),
+                    Decision::Outcome(_) => self.outcomes += 1,
+                },
                 Err(error) => self.refuse(1, &error),
             }
         }
-        if !self.decided_ns.is_empty() {
+        if !self.decided_ns.is_empty() || self.outcomes > 0 {
             self.publish();
         }
         taken_out
     }
 
-    fn append(&mut self, signal: &Signal) -> Result<(), AppendError> {
-        let context = &self.context;
-        let described = &context.described[usize::from(signal.strategy)];
-        let instrument = context.registry.get(signal.instrument);
-        let sent_ns = context.clock.now_ns();
-        let record = SignalRecord::new(signal, described, &instrument, &context.producer, sent_ns);
+    fn append(&mut self, decision: &Decision) -> Result<(), AppendError> {
         self.payload.clear();
-        serde_json::to_writer(&mut self.payload, &record)
-            .expect("a record has text keys only and memory takes every write");
-        self.journal.append(&self.payload).map(|_| ())
+        let context = &self.context;
+        let written = match decision {
+            Decision::Signal(signal) => {
+                let described = &context.described[usize::from(signal.strategy)];
+                let instrument = context.registry.get(signal.instrument);
+                let (producer, sent_ns) = (&context.producer, context.clock.now_ns());
+                let record = SignalRecord::new(signal, described, &instrument, producer, sent_ns);
+                serde_json::to_writer(&mut self.payload, &record)
+            }
+            Decision::Outcome(outcome) => {
+                let instrument = context.registry.get(outcome.instrument);
+                let record = OutcomeRecord::new(outcome, &instrument, &context.producer);
+                serde_json::to_writer(&mut self.payload, &record)
+            }
+        };
+        written.expect("a record has text keys only and memory takes every write");
+        let seq = self.journal.append(&self.payload)?;
+        match decision {
+            Decision::Signal(signal) => self.unfinished.opened(signal.id, seq),
+            Decision::Outcome(outcome) => self.unfinished.ended(outcome.open.signal_id),
+        }
+        Ok(())
     }
 
     fn publish(&mut self) {
         let metrics = Arc::clone(&self.context.metrics);
-        let count = self.decided_ns.len() as u64;
+        let count = self.decided_ns.len() as u64 + self.outcomes;
         match self.journal.commit(self.syncer.is_none()) {
             Ok(end) => {
                 self.context.published.send_replace(end);
@@ -149,7 +178,9 @@ impl Writer {
                 for decided_ns in &self.decided_ns {
                     metrics.journal.signal_to_sent.record(now_ns - decided_ns);
                 }
-                metrics.journal.appended.add(count);
+                metrics.journal.appended.add(self.decided_ns.len() as u64);
+                metrics.journal.outcomes.add(self.outcomes);
+                self.unfinished.save(end);
                 if let Some(syncer) = &self.syncer {
                     syncer.written(self.journal.file());
                 }
@@ -199,7 +230,8 @@ impl Writer {
         }
     }
 
-    fn finish(self) {
+    fn finish(mut self) {
+        self.unfinished.finish(self.journal.last_seq());
         drop(self.syncer);
         if let Err(error) = self.journal.sync() {
             tracing::error!(%error, "the journal could not be synced at the end");
@@ -236,6 +268,7 @@ mod tests {
             sync,
             published,
             taken: vec![Arc::default()],
+            unfinished: Vec::new(),
         };
         let (mut producer, consumer) = ring(1024);
         let (_stop, stopping) = watch::channel(None);
@@ -243,7 +276,8 @@ mod tests {
         for n in 1..=count {
             let mut signal = sample::signal(n);
             signal.timing.decided_ns = crate::clock::now_ns();
-            assert!(producer.push(signal).is_ok(), "the ring is large enough");
+            let pushed = producer.push(Decision::Signal(signal));
+            assert!(pushed.is_ok(), "the ring is large enough");
         }
         drop(producer);
         thread.join().expect("the thread ends by itself");

@@ -2,7 +2,7 @@
 //! and makes room when it is full. Owned by the journal thread; no other process can open the
 //! folder.
 
-use super::cursor;
+use super::cursor::{self, Cursor};
 use super::disk::{self, Disk, DiskFile, System};
 use super::format::{self, Parsed, Segment};
 use crate::config::JournalConfig;
@@ -196,6 +196,15 @@ impl Journal {
     /// All stores have taken signals up to `seq`: their segments may go when room is needed.
     pub fn release(&mut self, seq: u64) {
         self.released = seq;
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A cursor beside this journal.
+    pub fn cursor(&self, name: &str) -> Cursor {
+        Cursor::open(Arc::clone(&self.disk), &self.dir, name)
     }
 
     /// The last number written.

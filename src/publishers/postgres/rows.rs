@@ -1,119 +1,17 @@
-//! The statements of the sink and the arrays they take: instruments as `trading_pairs`, signals as
-//! `trading_signals`. It must not decide what an error means. Called by the sink within its limits.
+//! The statements on `trading_signals` and the arrays they take: signals, what became of them, and
+//! those whose time is over. It must not decide what an error means. Called by the sink within its
+//! limits.
 
-use crate::market::Instrument;
-use crate::publishers::Entry;
+use crate::outcome::Ending;
+use crate::outcome::record::OutcomeRecord;
+use crate::publishers::{Concluded, Entry};
 use crate::signal::record::SignalRecord;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 use sqlx::postgres::PgConnection;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use uuid::Uuid;
-
-/// Names a pair in the sink's memory of what the table has. No exchange's name has a space.
-pub(super) fn pair_key(exchange: &str, symbol: &str) -> String {
-    format!("{exchange} {symbol}")
-}
-
-/// Updates only what differs: an unchanged list writes nothing. Fees are the operator's.
-const UPSERT_PAIRS: &str = "
-INSERT INTO trading_pairs AS tp (symbol, exchange, base_currency, quote_currency, is_active,
-    min_order_size, max_order_size, price_precision, quantity_precision)
-SELECT u.symbol, u.exchange, u.base, u.quote, u.active,
-    u.min_size, u.max_size, COALESCE(u.price_precision, 8), COALESCE(u.quantity_precision, 8)
-FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::bool[],
-    $6::numeric[], $7::numeric[], $8::int[], $9::int[])
-    AS u(symbol, exchange, base, quote, active,
-        min_size, max_size, price_precision, quantity_precision)
-ON CONFLICT ON CONSTRAINT uq_trading_pair_exchange DO UPDATE SET
-    base_currency = EXCLUDED.base_currency,
-    quote_currency = EXCLUDED.quote_currency,
-    is_active = EXCLUDED.is_active,
-    min_order_size = EXCLUDED.min_order_size,
-    max_order_size = EXCLUDED.max_order_size,
-    price_precision = EXCLUDED.price_precision,
-    quantity_precision = EXCLUDED.quantity_precision
-WHERE (tp.base_currency, tp.quote_currency, tp.is_active, tp.min_order_size, tp.max_order_size,
-        tp.price_precision, tp.quantity_precision)
-    IS DISTINCT FROM
-      (EXCLUDED.base_currency, EXCLUDED.quote_currency, EXCLUDED.is_active,
-        EXCLUDED.min_order_size, EXCLUDED.max_order_size,
-        EXCLUDED.price_precision, EXCLUDED.quantity_precision)";
-
-/// Writes what the exchanges list. Each (exchange, symbol) at most once in `listed`.
-pub(super) async fn upsert_pairs(
-    connection: &mut PgConnection,
-    listed: &[&Instrument],
-) -> Result<(), sqlx::Error> {
-    let column =
-        |of: fn(&Instrument) -> &str| -> Vec<&str> { listed.iter().map(|i| of(i)).collect() };
-    let numbers = |of: fn(&Instrument) -> Option<Decimal>| -> Vec<Option<Decimal>> {
-        listed.iter().map(|i| of(i)).collect()
-    };
-    let precisions = |of: fn(&Instrument) -> Decimal| -> Vec<Option<i32>> {
-        listed.iter().map(|i| precision(of(i))).collect()
-    };
-    sqlx::query(UPSERT_PAIRS)
-        .bind(column(|i| &i.symbol))
-        .bind(column(|i| i.exchange))
-        .bind(column(|i| &i.base))
-        .bind(column(|i| &i.quote))
-        .bind(listed.iter().map(|i| i.active).collect::<Vec<bool>>())
-        .bind(numbers(|i| Some(i.min_amount.max(Decimal::ZERO))))
-        .bind(numbers(|i| i.max_amount.filter(|max| *max > Decimal::ZERO)))
-        .bind(precisions(|i| i.tick_size))
-        .bind(precisions(|i| i.amount_step))
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Decimals of a step; `None` where the list does not say. (A step of 0.5 needs one, of 10 none.)
-fn precision(step: Decimal) -> Option<i32> {
-    (!step.is_zero()).then(|| step.normalize().scale() as i32)
-}
-
-/// Inactive, because no exchange lists it now; listing it later makes it active with its sizes.
-const INSERT_UNLISTED_PAIRS: &str = "
-INSERT INTO trading_pairs (symbol, exchange, base_currency, quote_currency,
-    is_active, min_order_size)
-SELECT u.symbol, u.exchange, u.base, u.quote, false, 0
-FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[]) AS u(symbol, exchange, base, quote)
-ON CONFLICT ON CONSTRAINT uq_trading_pair_exchange DO NOTHING";
-
-/// Makes sure that the pairs of `records` exist: a journal may hold signals of an earlier
-/// configuration, or be ahead of the exchanges' lists at start.
-pub(super) async fn insert_unlisted_pairs(
-    connection: &mut PgConnection,
-    records: &[&SignalRecord],
-) -> Result<(), sqlx::Error> {
-    // Sorted, so that two daemons lock in one order.
-    let unique: BTreeMap<(&str, &str), (&str, &str)> = records
-        .iter()
-        .map(|r| {
-            (
-                (r.symbol.as_str(), r.exchange.as_str()),
-                currencies(&r.symbol),
-            )
-        })
-        .collect();
-    sqlx::query(INSERT_UNLISTED_PAIRS)
-        .bind(unique.keys().map(|k| k.0).collect::<Vec<&str>>())
-        .bind(unique.keys().map(|k| k.1).collect::<Vec<&str>>())
-        .bind(unique.values().map(|v| v.0).collect::<Vec<&str>>())
-        .bind(unique.values().map(|v| v.1).collect::<Vec<&str>>())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Base and quote of `BASE/QUOTE` or `BASE/QUOTE:SETTLE`.
-fn currencies(symbol: &str) -> (&str, &str) {
-    match symbol.split_once('/') {
-        Some((base, rest)) => (base, rest.split_once(':').map_or(rest, |(quote, _)| quote)),
-        None => (symbol, ""),
-    }
-}
 
 /// Text becomes the column's type in the server: enums by name, times exact to the microsecond.
 /// Ordered by id, so that two daemons with the same signals wait for each other, never in a circle.
@@ -192,6 +90,95 @@ pub(super) async fn insert_signals(
     )))
 }
 
+/// Only what has no outcome yet is changed, so that a repeat changes nothing and of two daemons the
+/// first one counts. Locked in the order of ids, as for inserting.
+const CONCLUDE: &str = "
+UPDATE trading_signals AS s SET
+    is_active = false,
+    expired_at = e.expired_at,
+    actual_outcome = e.actual_outcome,
+    accuracy_score = e.accuracy_score,
+    market_conditions = COALESCE(s.market_conditions, '{}')
+        || jsonb_build_object('outcome', e.outcome)
+FROM (
+    SELECT u.id, u.expired_at::timestamptz, u.actual_outcome, u.accuracy_score, u.outcome::jsonb
+    FROM UNNEST($1::uuid[], $2::text[], $3::numeric[], $4::numeric[], $5::text[])
+        AS u(id, expired_at, actual_outcome, accuracy_score, outcome)
+    JOIN trading_signals t ON t.id = u.id
+    WHERE NOT COALESCE(t.market_conditions ? 'outcome', false)
+    ORDER BY u.id
+    FOR NO KEY UPDATE OF t
+) AS e
+WHERE s.id = e.id AND NOT COALESCE(s.market_conditions ? 'outcome', false)";
+
+/// Writes what became of signals whose rows have no outcome yet. A signal that is not there (it was
+/// refused, or archived) is left out.
+pub(super) async fn conclude(
+    connection: &mut PgConnection,
+    outcomes: &[Concluded],
+) -> Result<(), sqlx::Error> {
+    // An UPDATE takes one row for each id only.
+    let first: BTreeMap<Uuid, &OutcomeRecord> = outcomes
+        .iter()
+        .rev()
+        .map(|o| (o.record.signal_id, &o.record))
+        .collect();
+    let numbers = |of: fn(&OutcomeRecord) -> Option<Decimal>| -> Vec<Option<Decimal>> {
+        first.values().map(|r| of(r)).collect()
+    };
+    let expired = |r: &&OutcomeRecord| (r.ending == EXPIRED).then(|| r.valid_until.clone());
+    sqlx::query(CONCLUDE)
+        .bind(first.keys().copied().collect::<Vec<Uuid>>())
+        .bind(first.values().map(expired).collect::<Vec<Option<String>>>())
+        .bind(numbers(|r| r.actual_outcome))
+        .bind(numbers(|r| r.accuracy_score))
+        .bind(first.values().map(|r| detail(r)).collect::<Vec<String>>())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+const EXPIRED: &str = Ending::Expired.name();
+
+/// What the table has no column for.
+fn detail(record: &OutcomeRecord) -> String {
+    json!({
+        "producer": record.producer,
+        "ending": record.ending,
+        "exit_price": record.exit_price,
+        "change_percent": record.change_percent,
+        "ended_at": record.ended_at,
+        "data_quality": record.data_quality,
+    })
+    .to_string()
+}
+
+/// Rows in one statement that nobody waits for.
+const LAPSED_AT_ONCE: i64 = 1000;
+
+/// A market that is silent, or a daemon that was away, ends no signal: its row is no longer active
+/// all the same. Rows that somebody has locked are left for the next time. What became of the
+/// signal comes later, if it can be known.
+const LAPSE: &str = "
+UPDATE trading_signals SET is_active = false, expired_at = valid_until
+WHERE id IN (
+    SELECT id FROM trading_signals WHERE is_active AND valid_until < now() - $1::interval
+    ORDER BY valid_until LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+)";
+
+/// Puts out signals whose validity ended before `grace`; true where there may be more.
+pub(super) async fn lapse(
+    connection: &mut PgConnection,
+    grace: Duration,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(LAPSE)
+        .bind(format!("{} milliseconds", grace.as_millis()))
+        .bind(LAPSED_AT_ONCE)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() >= LAPSED_AT_ONCE as u64)
+}
+
 /// The strategy's own values, and what the table has no column for. Ours win over equal names.
 fn market_conditions(record: &SignalRecord) -> Map<String, Value> {
     let mut all = record.market_conditions.clone();
@@ -209,34 +196,4 @@ fn market_conditions(record: &SignalRecord) -> Map<String, Value> {
     ];
     all.extend(ours.map(|(name, value)| (name.to_owned(), value)));
     all
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_symbol_gives_its_currencies() {
-        let check = |symbol, expected| assert_eq!(currencies(symbol), expected, "{symbol}");
-        check("BTC/USDT", ("BTC", "USDT"));
-        check("BTC/USD:BTC", ("BTC", "USD"));
-        check("BTC/USDT:USDT-261225", ("BTC", "USDT"));
-        check("INDEX", ("INDEX", ""));
-    }
-
-    #[test]
-    fn precision_is_the_decimals_of_a_step() {
-        let check = |step: &str, expected| {
-            assert_eq!(
-                precision(step.parse().expect("a decimal")),
-                expected,
-                "{step}"
-            );
-        };
-        check("0.01000000", Some(2));
-        check("0.5", Some(1));
-        check("10", Some(0));
-        check("0.000000000001", Some(12));
-        check("0", None);
-    }
 }

@@ -2,8 +2,8 @@
 //! Called by the sink on the publisher's thread, by `tickforge check` and by `tickforge migrate`.
 
 use crate::config::PostgresConfig;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgPool};
 use std::future::Future;
 use std::io;
 use std::str::FromStr;
@@ -81,7 +81,11 @@ impl Server {
         limit: Duration,
         limits: Limits,
     ) -> Result<PgConnection, sqlx::Error> {
-        let options = self.options.clone().options([
+        within(limit, self.limited(limits).connect()).await
+    }
+
+    fn limited(&self, limits: Limits) -> PgConnectOptions {
+        self.options.clone().options([
             ("statement_timeout", millis(limits.statement)),
             ("lock_timeout", millis(limits.lock)),
             // A host that vanished within a transaction must not keep its locks.
@@ -90,8 +94,15 @@ impl Server {
                 millis(limits.statement),
             ),
             ("client_min_messages", "warning".to_owned()),
-        ]);
-        within(limit, options.connect()).await
+        ])
+    }
+
+    /// The same by a pool of one, for what must have a pool.
+    pub fn pool(&self, limit: Duration, limits: Limits) -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(limit)
+            .connect_lazy_with(self.limited(limits))
     }
 
     /// How other programs are told of the same server and database: variables of libpq, so that no

@@ -10,12 +10,13 @@
 //!
 //! Called by the journal's follower on the publishers' runtime; it alone decides when to try again.
 
+use super::outcomes::Outcomes;
 use crate::clock;
 use crate::config::RedisConfig;
 use crate::keyspace::signals::{Producer, SignalStream, delivered_by};
 use crate::keyspace::{Answers, Batch, Connection, explain, place};
 use crate::metrics::Metrics;
-use crate::publishers::{Entry, SignalSink, SinkError};
+use crate::publishers::{Concluded, Entry, SignalSink, SinkError};
 use crate::signal::record::SignalRecord;
 use ::redis::{ErrorKind, Pipeline, RedisError, RedisResult, Script, ServerErrorKind, Value, cmd};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,7 @@ pub struct RedisSink {
     metrics: Arc<Metrics>,
     place: String,
     script: Script,
+    outcomes: Outcomes,
     connection: Option<Connection>,
     /// All that this producer ever wrote to; empty names the stream of all.
     streams: BTreeMap<String, Known>,
@@ -69,6 +71,7 @@ impl RedisSink {
     pub fn new(config: RedisConfig, producer: String, metrics: Arc<Metrics>) -> RedisSink {
         RedisSink {
             place: place(&config),
+            outcomes: Outcomes::new(config.clone()),
             config,
             producer,
             metrics,
@@ -400,9 +403,19 @@ impl SignalSink for RedisSink {
         let Some(first) = entries.first() else {
             return Ok(());
         };
-        self.ready(Some(first.seq.saturating_sub(1))).await?;
+        // Outcomes have numbers of the journal, too, which this account knows nothing of.
+        let before = first.seq.saturating_sub(1);
+        self.ready(Some(self.last.map_or(before, |(seq, _)| seq)))
+            .await?;
         self.meet(entries).await?;
         self.append(entries).await
+    }
+
+    async fn conclude(&mut self, outcomes: &[Concluded]) -> Result<(), SinkError> {
+        self.outcomes
+            .append(outcomes)
+            .await
+            .map_err(SinkError::Retry)
     }
 
     /// Says that this producer lives, and notices a loss though there is nothing to send.

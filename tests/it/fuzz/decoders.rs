@@ -180,6 +180,8 @@ impl Side {
                     Status::Listed => {}
                     Status::BookStale { .. } => state.2 = false,
                     Status::Rescale { price, amount } => (state.0, state.1) = (price, amount),
+                    Status::Interrupted => {}
+                    other => return Err(format!("a feed switches nothing: {other:?}")),
                 }
             }
             told.push(tell(event, (state.0, state.1)));
