@@ -456,7 +456,17 @@ impl Tasks {
         if let (Some(config), Some(ticks)) = (stores.influx, influx) {
             let (registry, metrics) = (Arc::clone(&self.registry), Arc::clone(&self.metrics));
             let spool = influx::spool_dir(&self.config.data_dir);
-            let work = influx::run(ticks, config, spool, registry, metrics, self.stop.clone());
+            let derived = influx::Derived::new(Arc::clone(&metrics));
+            let health = influx::system(
+                Arc::clone(&derived),
+                self.config.name.clone(),
+                config.metrics_every,
+                Arc::clone(&metrics),
+                self.stop.clone(),
+            );
+            tasks.push(tokio::task::spawn_local(health));
+            let stop = self.stop.clone();
+            let work = influx::run(ticks, config, spool, registry, metrics, derived, stop);
             tasks.push(tokio::task::spawn_local(async move {
                 if let Err(e) = work.await {
                     tracing::error!("ticks are not stored: {e}");

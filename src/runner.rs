@@ -130,6 +130,7 @@ fn count(metrics: &Metrics, event: &Event, change: BookChange, before_ns: i64, a
     m.ring
         .record(before_ns - event.recv_ns - i64::from(event.decode_ns));
     m.decide.record(after_ns - before_ns);
+    m.respond.record(after_ns - event.recv_ns);
     if event.exchange_ns != 0 && !event.flags.has(Flags::SNAPSHOT) {
         m.age.record(after_ns - event.exchange_ns);
     }

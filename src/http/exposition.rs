@@ -33,6 +33,7 @@ impl Collector for Exposition {
             &mut out,
             &[
                 ("influx", &m.influx),
+                ("influx_derived", &m.influx_derived),
                 ("parquet", &m.parquet),
                 ("redis", &m.market_updates),
             ],

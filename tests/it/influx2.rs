@@ -236,6 +236,8 @@ fn config(front: &Front, database: &str) -> InfluxConfig {
         timeout: Duration::from_secs(5),
         max_waiting: 100_000,
         spool_max_bytes: 0,
+        metrics_every: Duration::from_secs(10),
+        performance_every: Duration::from_secs(60),
     }
 }
 
@@ -327,6 +329,7 @@ async fn refusals_and_overload_of_2_x_cost_what_they_must() {
         open: 200,
         last: 210,
         volume: 5,
+        seen_minutes: 144,
     };
     let mut ticks = vec![trade(1, now - 3 * 3_600_000_000_000, unknown)];
     ticks.push(trade(2, now, known));

@@ -24,6 +24,8 @@ fn config(url: String) -> InfluxConfig {
         timeout: Duration::from_millis(300),
         max_waiting: 10_000,
         spool_max_bytes: 0,
+        metrics_every: Duration::from_secs(10),
+        performance_every: Duration::from_secs(60),
     }
 }
 
@@ -50,6 +52,7 @@ pub fn trade(id: u128) -> Tick {
         open: 400,
         last: 410,
         volume: 7,
+        seen_minutes: 720,
     };
     Tick {
         event: Event::from_trade(0, TIME, TIME + 5, trade),
@@ -133,12 +136,14 @@ async fn publish(config: InfluxConfig, spool: &Path, trades: u128) -> TickMetric
     let metrics = Arc::new(Metrics::default());
     let (_stop, stopped) = tokio::sync::watch::channel(None);
     let counts = Arc::clone(&metrics);
+    let derived = Derived::new(Arc::clone(&metrics));
     let run = run(
         consumer,
         config,
         spool.to_owned(),
         registry(),
         counts,
+        derived,
         stopped,
     );
     may_be_spawned(run).await.expect("it can run");
@@ -278,12 +283,14 @@ async fn the_oldest_are_dropped_and_the_deadline_is_kept() {
         ..config("http://127.0.0.1:1".to_owned())
     };
     let counts = Arc::clone(&metrics);
+    let derived = Derived::new(Arc::clone(&metrics));
     let run = run(
         consumer,
         config,
         PathBuf::new(),
         registry(),
         counts,
+        derived,
         stopped,
     );
     let stopping = async {
@@ -317,12 +324,14 @@ async fn away(config: InfluxConfig, spool: &Path, ticks: &[Tick]) -> TickMetrics
     let metrics = Arc::new(Metrics::default());
     let (stop, stopped) = tokio::sync::watch::channel(None);
     let counts = Arc::clone(&metrics);
+    let derived = Derived::new(Arc::clone(&metrics));
     let run = run(
         consumer,
         config,
         spool.to_owned(),
         registry(),
         counts,
+        derived,
         stopped,
     );
     let drive = async {

@@ -384,6 +384,7 @@ mod tests {
             high: price,
             low: 100,
             volume: 7,
+            seen_minutes: 720,
         };
         Tick {
             event: Event::from_trade(id, time_ns, time_ns, trade),
