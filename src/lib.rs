@@ -6,6 +6,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod cores;
+pub mod database;
 pub mod engine;
 pub mod exchanges;
 pub mod feed;

@@ -16,14 +16,34 @@ use tickforge::publishers::{Entry, SignalSink, SinkError};
 use tickforge::signal::record::{LatencyNs, Quality, SignalRecord};
 use uuid::Uuid;
 
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 24] = [
     "0001_types",
     "0002_updated_at",
     "0003_users",
     "0004_trading_pairs",
     "0005_ai_commands",
     "0006_trading_signals",
+    "0007_trading_types",
+    "0008_user_sessions",
+    "0009_portfolios",
+    "0010_orders",
+    "0011_positions",
+    "0012_orders_archive",
+    "0013_trades",
+    "0014_balances",
+    "0015_ai_responses",
+    "0016_market_analysis",
+    "0017_telegram",
+    "0018_notifications",
+    "0019_system_config",
+    "0020_user_api_keys",
+    "0021_audit_logs",
+    "0022_signals_by_validity",
+    "0023_row_security",
+    "0024_rights",
 ];
+/// The newest version.
+const NEWEST: i64 = MIGRATIONS.len() as i64;
 
 pub fn on_fresh_database<F: Future<Output = ()>>(test: impl FnOnce(String) -> F) {
     if crate::servers::postgres_url().is_none() {
@@ -158,13 +178,13 @@ fn migrations_are_applied_once_and_leave_data_alone() {
     on_fresh_database(async |url| {
         let first = migrate(&url).await.expect("the first run");
         assert_eq!(first.applied, MIGRATIONS);
-        assert_eq!(first.version, 6);
+        assert_eq!(first.version, NEWEST);
         let mut db = connect(&url).await;
         db.execute("INSERT INTO users (email, username, password_hash) VALUES ('a@b', 'a', 'x')")
             .await
             .expect("a user");
         let second = migrate(&url).await.expect("the second run");
-        assert_eq!((second.applied.len(), second.version), (0, 6));
+        assert_eq!((second.applied.len(), second.version), (0, NEWEST));
         assert_eq!(number(&mut db, "SELECT count(*) FROM users").await, 1);
     });
 }
@@ -177,7 +197,7 @@ fn migrators_that_start_together_apply_each_migration_once() {
         let mut applied: Vec<&String> = runs.iter().flat_map(|r| &r.applied).collect();
         applied.sort();
         assert_eq!(applied, MIGRATIONS.iter().collect::<Vec<_>>());
-        assert!(runs.iter().all(|r| r.version == 6), "{runs:?}");
+        assert!(runs.iter().all(|r| r.version == NEWEST), "{runs:?}");
         let mut db = connect(&url).await;
         let locks = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
                      WHERE locktype = 'advisory' AND datname = current_database()";
@@ -204,7 +224,7 @@ fn a_database_that_is_ahead_or_may_not_be_written_is_left_as_it_is() {
         );
 
         let mut db = connect(&url).await;
-        db.execute("INSERT INTO _sqlx_migrations VALUES (7, 'newer', now(), true, '', 0)")
+        db.execute("INSERT INTO _sqlx_migrations VALUES (9999, 'newer', now(), true, '', 0)")
             .await
             .expect("an entry");
         assert_eq!(
@@ -212,7 +232,7 @@ fn a_database_that_is_ahead_or_may_not_be_written_is_left_as_it_is() {
                 .await
                 .expect("a newer database serves")
                 .version,
-            7
+            9999
         );
         db.execute("UPDATE _sqlx_migrations SET checksum = 'x' WHERE version = 3")
             .await
@@ -534,7 +554,8 @@ fn tables_are_those_of_the_document() {
         migrate(&url).await.expect("migrated");
         let mut db = connect(&url).await;
         let columns = "SELECT string_agg(concat_ws(' ', table_name, column_name, \
-            udt_name || COALESCE('(' || character_maximum_length || ')', CASE data_type \
+            CASE data_type WHEN 'ARRAY' THEN ltrim(udt_name, '_') || '[]' ELSE udt_name END \
+            || COALESCE('(' || character_maximum_length || ')', CASE data_type \
                 WHEN 'numeric' THEN '(' || numeric_precision || ',' || numeric_scale || ')' END, \
                 ''), \
             CASE is_nullable WHEN 'NO' THEN 'not null' END, \

@@ -269,7 +269,7 @@ fn the_rule_of_hot_files_sees_what_it_should() {
 }
 
 /// Who may use whom. What is not named here (the application, commands, `main`) may use all.
-const USES: [(&str, &[&str]); 25] = [
+const USES: [(&str, &[&str]); 26] = [
     ("swar", &[]),
     ("clock", &[]),
     ("metrics", &[]),
@@ -324,6 +324,7 @@ const USES: [(&str, &[&str]); 25] = [
         &["exchanges", "strategies", "strategy", "suggest"],
     ),
     ("cores", &["config"]),
+    ("database", &["clock", "config"]),
     ("http", &["clock", "config", "metrics"]),
     ("feed", &["exchanges", "market", "metrics"]),
     (
