@@ -47,6 +47,8 @@ enum Command {
     Signals(commands::signals::Args),
     /// Bring the PostgreSQL schema up to date
     Migrate(commands::migrate::Args),
+    /// The retention policies or buckets of InfluxDB
+    Influx(commands::influx::Args),
     /// Is the configuration in order, and does each store answer?
     Check,
 }
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         }
         Command::Signals(args) => commands::signals(args, &common),
         Command::Migrate(args) => commands::migrate(args, &common),
+        Command::Influx(args) => commands::influx(&args, &common),
         Command::Check => commands::check(&common),
     };
     match done {

@@ -48,7 +48,8 @@ impl Recording {
                 none.park(super::PARK);
             }
         })?;
-        let engine = wiring.engine(Vec::new(), events_out, signals, Vec::new(), broken)?;
+        let engine = Engine::new(Arc::clone(&wiring.registry), Vec::new());
+        let engine = wiring.engine(engine, events_out, signals, (Vec::new(), None), broken)?;
         let ingest = wiring.ingest(events, broken_out, Some(recorder), stopped)?;
         Ok(Recording {
             config: wiring.config,

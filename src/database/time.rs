@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_time_is_cut_to_the_microsecond_and_shown_in_utc() {
-        let check = |ns, us, text: &str| {
+        let check = |ns: i64, us: i64, text: &str| {
             let time = Time::from_ns(ns);
             assert_eq!((time.ns(), time.to_string().as_str()), (us * 1000, text));
         };

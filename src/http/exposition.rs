@@ -39,6 +39,10 @@ impl Collector for Exposition {
             ],
         )?;
         super::spool::spool(&mut out, "influx", &m.influx)?;
+        let help = "Bars that were made again out of what InfluxDB has";
+        out.counter("bars_repaired", help, m.rollup.repaired.get())?;
+        let help = "Trades that came later than the raw policy keeps, which are in no bar";
+        out.counter("bars_too_late", help, m.rollup.too_late.get())?;
         latencies(&mut out, m)
     }
 }

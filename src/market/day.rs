@@ -8,6 +8,7 @@
 //! through, and the hours.
 
 use super::decimal::Scale;
+use std::collections::HashMap;
 
 /// The day, and the minute that is under way.
 const MINUTES: usize = 24 * 60 + 1;
@@ -62,6 +63,16 @@ pub struct Minute {
     pub price_scale: Scale,
     pub amount_scale: Scale,
 }
+
+/// A day of an earlier run, at these scales.
+pub struct Kept {
+    pub day: Box<Day>,
+    pub price_scale: Scale,
+    pub amount_scale: Scale,
+}
+
+/// Days of earlier runs, by `exchange symbol`.
+pub type History = HashMap<String, Kept>;
 
 #[derive(Debug)]
 pub struct Day {
@@ -504,9 +515,9 @@ mod tests {
         day.listen(MINUTE_NS * 165);
         day.trade(MINUTE_NS * 166, 10, 1);
         assert_eq!(day.stats().seen_minutes, 8);
-        // The first six fall out, one by one.
+        // The first four fall out, then the hour that nobody watched.
         day.trade(MINUTE_NS * (103 + 1441), 10, 1);
-        assert_eq!(day.stats().seen_minutes, 1441 - 61);
+        assert_eq!(day.stats().seen_minutes, 1441 - 59);
         day.trade(MINUTE_NS * (165 + 1441), 10, 1);
         assert_eq!(day.stats().seen_minutes, 1441);
     }

@@ -21,6 +21,7 @@ mod disk;
 mod line;
 mod lines;
 pub mod measurements;
+mod performance;
 mod points;
 mod policy;
 mod pump;
@@ -41,6 +42,8 @@ use batch::Batch;
 pub use derived::Derived;
 use derived::Outbound;
 use disk::Disk;
+pub use performance::performance;
+pub use points::render;
 pub use policy::{Difference, Outcome, Policy, Report};
 use queue::Queue;
 use server::Server;
@@ -81,7 +84,7 @@ pub async fn run(
             .ok(),
     };
     let memory = bars::Memory::open(&spool).await;
-    let bars = Bars::new(&derived, &metrics.rollup, memory);
+    let bars = Bars::new(&derived, &metrics.rollup, memory, Arc::clone(&registry));
     let second = open(derived_dir(&spool), config.spool_max_bytes / 4);
     let (ours, others) = (UnderWay::default(), UnderWay::default());
     let disk = Disk::new(second, derived_counts, &others);

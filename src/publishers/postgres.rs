@@ -5,10 +5,12 @@
 //! one connection serves; whatever breaks, it is dropped, and the next call starts anew: connect,
 //! migrate, list the pairs. So a restarted, restored or replaced server needs no human.
 
+mod results;
 mod rows;
 mod schema;
 mod server;
 
+pub use results::{Results, TradingResult};
 pub use schema::{Migrated, migrate};
 pub use server::probe;
 

@@ -15,7 +15,7 @@ use tickforge::publishers::influx::{self, Derived};
 
 const HOUR_NS: i64 = 3_600_000_000_000;
 
-fn config(database: &str) -> Option<InfluxConfig> {
+pub fn config(database: &str) -> Option<InfluxConfig> {
     Some(InfluxConfig {
         url: crate::servers::influx_url()?,
         version: 1,
@@ -142,7 +142,7 @@ pub async fn rows(config: &InfluxConfig, query: &str) -> Vec<Vec<Value>> {
         .collect()
 }
 
-async fn fresh(config: &InfluxConfig) {
+pub async fn fresh(config: &InfluxConfig) {
     assert_eq!(influx::accept(config), Ok(()));
     let drop = format!("DROP DATABASE {}", config.database);
     post(config, "query", &[("q", &drop)], String::new()).await;

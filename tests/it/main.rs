@@ -7,6 +7,7 @@
 )]
 
 mod alloc;
+mod bars;
 mod capture;
 mod config;
 mod daemon;
@@ -21,6 +22,8 @@ mod fuzz;
 mod influx;
 #[cfg(feature = "influxdb2")]
 mod influx2;
+mod influx_rate;
+mod influx_setup;
 mod ingest;
 mod kill;
 mod load;

@@ -10,7 +10,7 @@ use super::repair::{self, Job, Made, Name};
 use super::rollup::{Outlet, Rollup};
 use super::server::Server;
 use crate::clock;
-use crate::market::{InstrumentId, Tick};
+use crate::market::{Instrument, InstrumentId, Registry, Tick};
 use crate::metrics::RollupMetrics;
 use crate::publishers::intake::{self, Known};
 use std::collections::{HashMap, VecDeque};
@@ -70,6 +70,7 @@ pub struct Bars<'a> {
     derived: &'a Derived,
     metrics: &'a RollupMetrics,
     names: HashMap<Name, InstrumentId>,
+    registry: Arc<Registry>,
     memory: Memory,
     /// In the file, and to be there soon.
     noted_ns: i64,
@@ -91,7 +92,12 @@ impl Outlet for &Derived {
 }
 
 impl<'a> Bars<'a> {
-    pub fn new(derived: &'a Derived, metrics: &'a RollupMetrics, memory: Memory) -> Bars<'a> {
+    pub fn new(
+        derived: &'a Derived,
+        metrics: &'a RollupMetrics,
+        memory: Memory,
+        registry: Arc<Registry>,
+    ) -> Bars<'a> {
         let now_ns = clock::now_ns();
         let rollup = Rollup::new(now_ns + SKEW_NS + SECOND_NS);
         let oldest_ns = now_ns - Policy::Realtime.keeps_ns();
@@ -108,6 +114,7 @@ impl<'a> Bars<'a> {
             derived,
             metrics,
             names: HashMap::new(),
+            registry,
             memory,
             noted_ns: from_ns,
             next_ns: from_ns,
@@ -277,6 +284,14 @@ impl<'a> Bars<'a> {
             return;
         }
         let (symbol, exchange) = &of;
+        // What is still going on is its own daemon's business.
+        let over = start_ns + span.ns() <= self.rollup.owned_ns;
+        let ours = |i: &Arc<Instrument>| {
+            line::tag(i.exchange) == *exchange && line::tag(&i.symbol) == *symbol
+        };
+        if !over && id.is_none() && !self.registry.all().iter().any(ours) {
+            return;
+        }
         let tags = [("symbol", symbol.as_str()), ("exchange", exchange)];
         let series = line::series("market_data", &tags);
         let owner: Arc<str> = format!("{exchange} {symbol}").into();

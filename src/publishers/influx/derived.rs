@@ -4,7 +4,6 @@
 //!
 //! Whoever has points gives them to [`Derived`], from any task on the publishers' runtime.
 
-use super::UnderWay;
 use super::batch::{Batch, Source};
 use super::disk::Disk;
 use super::lines::Lines;

@@ -104,7 +104,7 @@ pub struct TradingPerformance<'a> {
     pub user_id: &'a str,
     pub portfolio_id: &'a str,
     pub symbol: &'a str,
-    /// Realised and unrealised profit, after fees, in the quote currency.
+    /// Realised and unrealised profit, in the quote currency.
     pub pnl: Option<Decimal>,
     /// The same as a share of what the positions cost, percent.
     pub pnl_percentage: Option<Decimal>,

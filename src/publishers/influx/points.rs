@@ -4,8 +4,8 @@
 //! and side added; `market_quotes` holds best bids and offers.
 
 use super::line::{self, Line};
-use crate::market::{Event, Instrument, Kind, Side, Tick};
-use crate::publishers::intake::{self, CHANGE_SCALE, Known, SEEN_SCALE};
+use crate::market::{Event, Instrument, Kind, Registry, Side, Tick};
+use crate::publishers::intake::{self, CHANGE_SCALE, Instruments, Known, SEEN_SCALE};
 use std::sync::Arc;
 
 /// Spread of points that carry the time of their receipt, ns: far below what that time is good for.
@@ -51,6 +51,14 @@ pub fn series(instrument: &Instrument) -> Series {
         trades: line::series("market_data", &tags),
         quotes: line::series("market_quotes", &tags),
         resolution_ns: u64::from(instrument.stamp_resolution_ns.max(1)),
+    }
+}
+
+/// The lines of trades and quotes, as they are posted; for whoever wants to know what that costs.
+pub fn render(registry: &Arc<Registry>, ticks: &[Tick], out: &mut Vec<u8>) {
+    let mut known = Instruments::new(Arc::clone(registry), series);
+    for tick in ticks {
+        encode(tick, known.get(tick.event.instrument), out);
     }
 }
 
@@ -149,7 +157,8 @@ mod tests {
 
     #[test]
     fn trades_of_one_millisecond_get_times_of_their_own() {
-        let fields = "high_24h=0.00000046,low_24h=0.00000044,change_24h=2.5";
+        let fields = "high_24h=0.00000046,low_24h=0.00000044,change_24h=2.5,\
+                      volume_24h=0.00000007,seen_24h=0.5";
         let line = |id: &str, ns: &str| {
             format!(
                 "market_data,symbol=BTC/USDT,exchange=binance price=45000.5,volume=0.00001,\

@@ -23,17 +23,17 @@ pub trait Supply<'a> {
     fn due(&self, hurry: bool) -> bool;
     fn take_batch(&mut self) -> Batch;
     /// Before each write, and after it.
-    fn begun(&mut self) -> impl Future<Output = ()> + Send;
+    fn begun(&mut self) -> impl Future<Output = ()>;
     fn ended(&mut self);
     /// Between two batches, when nothing is under way.
-    fn between(&mut self, _server: &Server) -> impl Future<Output = ()> + Send {
+    fn between(&mut self, _server: &Server) -> impl Future<Output = ()> {
         std::future::ready(())
     }
 }
 
 /// A batch from memory and one from disk by turns: after an outage new points are stored at once,
 /// and the old ones behind them.
-pub async fn pump<'a, S: Supply<'a> + Send>(
+pub async fn pump<'a, S: Supply<'a>>(
     supply: &mut S,
     batch: &mut Batch,
     server: &Server,

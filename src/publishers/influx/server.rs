@@ -60,6 +60,8 @@ enum Fault {
     Forbidden(String),
     /// There already, made by another one just now.
     Exists,
+    /// Not there.
+    Missing,
     Other(String),
 }
 
@@ -116,7 +118,7 @@ impl Server {
         let held = match self.held().await {
             Ok(held) => held,
             Err(Fault::Forbidden(reason)) => return Ok(self.forbidden(&reason)),
-            Err(Fault::Exists) => Vec::new(),
+            Err(Fault::Exists | Fault::Missing) => Vec::new(),
             Err(Fault::Other(reason)) => return Err(format!("{}: {reason}", self.place)),
         };
         let mut reports = Vec::new();
@@ -148,6 +150,7 @@ impl Server {
                 tracing::warn!("{place}: policy {name}: {reason}; an administrator has to");
                 Outcome::Forbidden
             }
+            Err(Fault::Missing) => return Err(format!("{place}: policy {name}: not found")),
             Err(Fault::Other(reason)) => return Err(format!("{place}: policy {name}: {reason}")),
         };
         if state == Outcome::Differs {

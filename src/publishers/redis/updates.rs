@@ -17,7 +17,7 @@ use crate::config::RedisConfig;
 use crate::market::decimal::{self, Scale};
 use crate::market::{DayStats, Event, Flags, InstrumentId, Kind, Registry, Status, Tick};
 use crate::metrics::Metrics;
-use crate::publishers::intake::{self, CHANGE_SCALE, Instruments, Stop};
+use crate::publishers::intake::{self, CHANGE_SCALE, Instruments, SEEN_SCALE, Stop};
 use crate::ring::Consumer;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{Pipeline, RedisResult, Value};
@@ -334,20 +334,15 @@ fn commands(update: &Update, config: &RedisConfig, pipeline: &mut Pipeline) {
         .arg(keys.exchange)
         .arg("sequence")
         .arg(update.sequence);
+    let day = day_fields(update);
+    pipeline.arg(&day);
 
-    let volume_24h = decimal::to_decimal(update.day.volume, update.amount_scale).to_string();
-    let change_24h =
-        decimal::to_decimal(intake::change_24h(&update.day).unwrap_or(0), CHANGE_SCALE);
     for key in [Some(&keys.cache), keys.primary.as_ref()]
         .into_iter()
         .flatten()
     {
         pipeline.cmd("HSET").arg(key).arg("price").arg(&price);
-        pipeline
-            .arg("volume_24h")
-            .arg(&volume_24h)
-            .arg("change_24h")
-            .arg(change_24h.to_string());
+        pipeline.arg(&day);
         pipeline
             .arg("last_updated")
             .arg(clock::rfc3339(update.time_ns));
@@ -356,6 +351,31 @@ fn commands(update: &Update, config: &RedisConfig, pipeline: &mut Pipeline) {
             .arg(key)
             .arg(config.cache_ttl.as_millis().max(1) as u64);
     }
+}
+
+/// Names and values of the rolling day. `seen_24h` is the share of it that was watched: until it is
+/// 1 the others are of that part.
+fn day_fields(update: &Update) -> Vec<(&'static str, String)> {
+    let day = &update.day;
+    let price = |v: i64| decimal::to_decimal(v, update.price_scale).to_string();
+    let mut fields = vec![
+        (
+            "volume_24h",
+            decimal::to_decimal(day.volume, update.amount_scale).to_string(),
+        ),
+        ("high_24h", price(day.high)),
+        ("low_24h", price(day.low)),
+        (
+            "seen_24h",
+            decimal::to_decimal(intake::seen_24h(day), SEEN_SCALE).to_string(),
+        ),
+    ];
+    // Beyond what can be written it is left out, not zero.
+    if let Some(change) = intake::change_24h(day) {
+        let change = decimal::to_decimal(change, CHANGE_SCALE).to_string();
+        fields.push(("change_24h", change));
+    }
+    fields
 }
 
 /// Seconds since the epoch, exact: `1705329930`, `1705329930.25`.

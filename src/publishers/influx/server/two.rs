@@ -75,7 +75,7 @@ impl Two {
             let buckets = match answer {
                 Ok(answer) => answer,
                 // Said by some versions where there is no such bucket.
-                Err(Fault::Exists) => continue,
+                Err(Fault::Missing) => continue,
                 Err(fault) => return Err(fault),
             };
             let found = buckets["buckets"].as_array().into_iter().flatten();
@@ -123,7 +123,7 @@ impl Two {
         Ok(())
     }
 
-    /// One call of the API; its answer as JSON. `Exists` where what was asked for is not there.
+    /// One call of the API; its answer as JSON.
     async fn call(
         &self,
         method: Method,
@@ -143,7 +143,7 @@ impl Two {
         let status = answer.status();
         let body = text(answer).await;
         match status {
-            StatusCode::NOT_FOUND => Err(Fault::Exists),
+            StatusCode::NOT_FOUND => Err(Fault::Missing),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Err(Fault::Forbidden(error_of(&body).unwrap_or_default()))
             }

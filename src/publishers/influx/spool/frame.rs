@@ -180,9 +180,8 @@ pub mod tests {
     #[test]
     fn lines_come_back_with_their_instruments() {
         for count in [0, 1, 2, 5_001] {
-            let lines = lines(0..count);
-            let policy = Policy::ALL[count as usize % 4];
-            let lines = Lines { policy, ..lines };
+            let mut lines = lines(0..count);
+            lines.policy = Policy::ALL[count as usize % 4];
             let bytes = encode(&lines).expect("encoded");
             let head = decode_head(&bytes).expect("a head");
             assert_eq!(
