@@ -7,9 +7,9 @@ CREATE TABLE trades (
 
     -- The order that was filled: in order_id as long as it is in orders, in archived_order_id once
     -- it is in orders_archive, so that each is a real reference. Archival moves both in one
-    -- statement. Neither key has an ON DELETE: an order with fills cannot vanish in any other way, and
-    -- a fill that arrives while its order is being archived fails that batch instead of losing its
-    -- order. Both are NULL where the exchange named no order of ours.
+    -- statement. Neither key has an ON DELETE: an order with fills cannot vanish in any other way,
+    -- and a fill that arrives while its order is being archived fails that batch instead of losing
+    -- its order. Both are NULL where the exchange named no order of ours.
     order_id UUID,
     archived_order_id UUID,
 

@@ -1,5 +1,5 @@
--- Deviation: the document lists this table, names its key to ai_commands and counts its ids; the rest
--- is defined here. user_id repeats that of the command, for the policy on rows.
+-- Deviation: the document lists this table, names its key to ai_commands and counts its ids; the
+-- rest is defined here. user_id repeats that of the command, for the policy on rows.
 CREATE TABLE ai_responses (
     id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
     command_id UUID NOT NULL,

@@ -1,5 +1,5 @@
--- Deviation: the document lists this table and does not define it. What the daemon saw of a market at
--- one time, in one timeframe.
+-- Deviation: the document lists this table and does not define it. What the daemon saw of a market
+-- at one time, in one timeframe.
 CREATE TABLE market_analysis (
     id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
     trading_pair_id UUID NOT NULL,

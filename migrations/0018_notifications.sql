@@ -1,10 +1,10 @@
--- Deviation: the document lists this table and does not define it. A queue: what is pending and due is
--- taken, tried, and marked as sent or failed.
+-- Deviation: the document lists this table and does not define it. A queue: what is pending and due
+-- is taken, tried, and marked as sent or failed.
 CREATE TABLE notifications (
     id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
     user_id UUID NOT NULL,
-    -- The signal that it is about, if any. No foreign key: a signal's row that was deleted comes back
-    -- with the same id from the journal, and must not be announced a second time.
+    -- The signal that it is about, if any. No foreign key: a signal's row that was deleted comes
+    -- back with the same id from the journal, and must not be announced a second time.
     signal_id UUID,
 
     channel notification_channel NOT NULL,
@@ -22,7 +22,8 @@ CREATE TABLE notifications (
     created_at TIMESTAMP WITH TIME ZONE DEFAULT NOW(),
     updated_at TIMESTAMP WITH TIME ZONE DEFAULT NOW(),
 
-    CONSTRAINT fk_notifications_user_id FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
+    CONSTRAINT fk_notifications_user_id
+        FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE,
     -- A repeat cannot be queued twice. Its index finds a user's notifications, too.
     CONSTRAINT uq_notifications_user_id_signal_id_channel UNIQUE (user_id, signal_id, channel),
     CONSTRAINT ck_notifications_sent_at CHECK (status <> 'sent' OR sent_at IS NOT NULL)

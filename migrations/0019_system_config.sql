@@ -1,5 +1,5 @@
--- Deviation: the document lists this table and does not define it. Settings that an operator changes
--- in SQL while daemons run; never secrets, for readonly and the audit log see them.
+-- Deviation: the document lists this table and does not define it. Settings that an operator
+-- changes in SQL while daemons run; never secrets, for readonly and the audit log see them.
 CREATE TABLE system_config (
     key VARCHAR(100) PRIMARY KEY,  -- e.g., 'strategies.ema_cross.enabled'
     value JSONB NOT NULL,

@@ -14,8 +14,9 @@ CREATE TABLE audit_logs (
     action audit_action NOT NULL,
     table_name NAME NOT NULL,
     record_id TEXT,  -- the row's id, or the key of system_config; NULL for truncate
-    -- The columns that changed, before and after; all of them for insert and delete. Of a column that
-    -- holds a secret or a hash only that it changed. Neither for archive: the row is in orders_archive.
+    -- The columns that changed, before and after; all of them for insert and delete. Of a column
+    -- that holds a secret or a hash only that it changed. Neither for archive: the row is in
+    -- orders_archive.
     old_values JSONB,
     new_values JSONB,
 
@@ -50,22 +51,30 @@ $$;
 CREATE FUNCTION write_audit_log() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    before JSONB := CASE WHEN TG_OP IN ('UPDATE', 'DELETE') THEN to_jsonb(OLD) END;
-    after JSONB := CASE WHEN TG_OP IN ('INSERT', 'UPDATE') THEN to_jsonb(NEW) END;
-    whole JSONB := COALESCE(after, before);
     action public.audit_action := lower(TG_OP);
+    before JSONB;
+    after JSONB;
+    whole JSONB;
 BEGIN
+    IF TG_OP IN ('INSERT', 'UPDATE') THEN
+        after := to_jsonb(NEW);
+        whole := after;
+    END IF;
     IF TG_OP = 'UPDATE' THEN
         -- Compared before secrets are replaced, so that a changed one is seen.
         SELECT jsonb_object_agg(o.key, o.value), jsonb_object_agg(n.key, n.value)
             INTO before, after
-            FROM jsonb_each(before) o JOIN jsonb_each(after) n USING (key)
+            FROM jsonb_each(to_jsonb(OLD)) o JOIN jsonb_each(after) n USING (key)
             WHERE o.value <> n.value;
-    ELSIF TG_OP = 'DELETE' AND TG_TABLE_NAME = 'orders' THEN
-        -- Fired when the statement has ended, so what it moved to the archive is there.
-        IF EXISTS (SELECT FROM public.orders_archive WHERE id = OLD.id) THEN
-            action := 'archive';
-            before := NULL;
+    ELSIF TG_OP = 'DELETE' THEN
+        before := to_jsonb(OLD);
+        whole := before;
+        IF TG_TABLE_NAME = 'orders' THEN
+            -- Fired when the statement has ended, so what it moved to the archive is there.
+            IF EXISTS (SELECT FROM public.orders_archive WHERE id = OLD.id) THEN
+                action := 'archive';
+                before := NULL;
+            END IF;
         END IF;
     END IF;
     before := public.audit_values(before);

@@ -1,5 +1,5 @@
--- Deviation: added. Of years of signals the valid ones are few: the document's query of active signals
--- and the search for those that have just ended are a range of this index.
+-- Deviation: added. Of years of signals the valid ones are few: the document's query of active
+-- signals and the search for those that have just ended are a range of this index.
 CREATE INDEX idx_trading_signals_valid_until ON trading_signals(valid_until) WHERE is_active;
 
 -- Deviation: added, for the check when a command is deleted.

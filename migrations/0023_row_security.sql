@@ -1,6 +1,6 @@
 -- Deviation: the document protects portfolios alone. Every table whose rows belong to a user is
--- protected, against the tables' owner, too (FORCE): who has no policy sees no row. The policies are
--- made with the roles they are for: see 0024.
+-- protected, against the tables' owner, too (FORCE): who has no policy sees no row. The policies
+-- are made with the roles they are for: see 0024.
 DO $$
 DECLARE
     tab NAME;

@@ -1,7 +1,7 @@
--- Roles, grants and policies. Roles belong to the cluster and may be missing here: the migrating login
--- has no CREATEROLE, or a dump was restored elsewhere. So what depends on them is made by functions that
--- can be run again: rights_missing() says what is not as it should be, apply_rights() mends what the
--- one who runs it may mend. `tickforge migrate` runs both.
+-- Roles, grants and policies. Roles belong to the cluster and may be missing here: the migrating
+-- login has no CREATEROLE, or a dump was restored elsewhere. So what depends on them is made by
+-- functions that can be run again: rights_missing() says what is not as it should be,
+-- apply_rights() mends what the one who runs it may mend. `tickforge migrate` runs both.
 
 -- The policies by table. "Mine" is the row of the user whom the transaction has named by
 -- set_config('app.current_user_id', ID, true).
@@ -63,8 +63,8 @@ CREATE FUNCTION row_policies()
         ('notifications', 'notification_engine_policy', 'ALL', 'true', 'true')
     ) AS e(tab, policy, command, visible, allowed)
     UNION ALL
-    -- Before the user is known: who shows a session's token finds that session, and who speaks for a
-    -- Telegram chat finds that chat, and writes to it as long as it belongs to nobody.
+    -- Before the user is known: who shows a session's token finds that session, and who speaks for
+    -- a Telegram chat finds that chat, and writes to it as long as it belongs to nobody.
     SELECT 'user_sessions', 'user_session_token_policy', 'trading_bot_app', 'SELECT',
         format('session_token = %1$s OR refresh_token = %1$s', token), NULL
     FROM said
@@ -91,7 +91,8 @@ $$;
 
 -- What the daemon does and nothing else: lists pairs, stores signals and follows them through their
 -- life, writes analyses, marks positions, reads fills for performance, and queues notifications for
--- users whose preferences match. Columns are named where the rest of the row is none of its business.
+-- users whose preferences match. Columns are named where the rest of the row is none of its
+-- business.
 CREATE FUNCTION engine_grants() RETURNS TABLE (tab NAME, privilege TEXT, columns TEXT)
     LANGUAGE sql IMMUTABLE AS $$
     VALUES
@@ -102,7 +103,8 @@ CREATE FUNCTION engine_grants() RETURNS TABLE (tab NAME, privilege TEXT, columns
         ('trading_signals', 'SELECT', NULL),
         ('trading_signals', 'INSERT', NULL),
         ('trading_signals', 'UPDATE',
-            'is_active, actual_outcome, accuracy_score, market_conditions, executed_at, expired_at'),
+            'is_active, actual_outcome, accuracy_score, market_conditions, executed_at, '
+            'expired_at'),
         ('market_analysis', 'SELECT', NULL),
         ('market_analysis', 'INSERT', NULL),
         ('system_config', 'SELECT', NULL),
@@ -115,7 +117,8 @@ CREATE FUNCTION engine_grants() RETURNS TABLE (tab NAME, privilege TEXT, columns
         ('notifications', 'UPDATE', 'status, attempts, error, scheduled_at, sent_at'),
         ('users', 'SELECT', 'id, is_active, notification_preferences'),
         ('telegram_users', 'SELECT',
-            'user_id, telegram_id, status, is_bot_blocked, notifications_enabled, notification_types')
+            'user_id, telegram_id, status, is_bot_blocked, notifications_enabled, '
+            'notification_types')
 $$;
 
 -- The rights of all roles on the tables that are here.
@@ -152,18 +155,18 @@ BEGIN
     RETURN QUERY SELECT 'trading_bot_backup does not see all rows: a superuser runs '
             'ALTER ROLE trading_bot_backup BYPASSRLS'
         FROM pg_roles WHERE rolname = 'trading_bot_backup' AND NOT rolbypassrls;
-    RETURN QUERY SELECT format('%s is a member of no role and sees no user''s rows: a superuser runs '
-            'GRANT trading_bot_engine TO %I', current_user, current_user)
+    RETURN QUERY SELECT format('%s is a member of no role and sees no user''s rows: '
+            'a superuser runs GRANT trading_bot_engine TO %I', current_user, current_user)
         FROM pg_roles me WHERE rolname = current_user AND NOT rolsuper AND NOT rolbypassrls
             AND NOT EXISTS (SELECT FROM pg_roles
                 WHERE rolname = ANY (roles) AND pg_has_role(oid, 'USAGE'));
-    RETURN QUERY SELECT format('trading_bot_app may not make the temporary tables by which API keys '
-            'are encrypted: the database''s owner runs GRANT TEMPORARY ON DATABASE %I TO '
+    RETURN QUERY SELECT format('trading_bot_app may not make the temporary tables by which '
+            'API keys are encrypted: the database''s owner runs GRANT TEMPORARY ON DATABASE %I TO '
             'trading_bot_app', current_database())
         FROM pg_roles WHERE rolname = 'trading_bot_app'
             AND NOT has_database_privilege(oid, current_database(), 'TEMPORARY');
-    RETURN QUERY SELECT 'no extension pgcrypto, which encrypts API keys: install the server''s contrib '
-            'package, then the database''s owner runs CREATE EXTENSION pgcrypto'
+    RETURN QUERY SELECT 'no extension pgcrypto, which encrypts API keys: install the server''s '
+            'contrib package, then the database''s owner runs CREATE EXTENSION pgcrypto'
         WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'pgcrypto');
     RETURN QUERY SELECT format('row security is not forced on %s: their owner runs '
             'ALTER TABLE … ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY',
@@ -214,8 +217,9 @@ BEGIN
 
     SELECT tableowner INTO STRICT owner FROM pg_tables
         WHERE schemaname = 'public' AND tablename = 'users';
-    -- The owner of the tables is subject to the policies like anybody. It may lift them, so it gains
-    -- nothing by being an administrator, and can serve as the one login of a small installation.
+    -- The owner of the tables is subject to the policies like anybody. It may lift them, so it
+    -- gains nothing by being an administrator, and can serve as the one login of a small
+    -- installation.
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'trading_bot_admin'
             AND NOT pg_has_role(owner, oid, 'USAGE')) THEN
         BEGIN
@@ -247,8 +251,8 @@ BEGIN
         CONTINUE WHEN item.rights IS NULL;
         EXECUTE format('GRANT %s ON ALL TABLES IN SCHEMA public TO %I', item.rights, item.role);
         -- For tables to come, whoever runs this.
-        EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA public GRANT %s ON TABLES TO %I',
-            owner, item.rights, item.role);
+        EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA public '
+            'GRANT %s ON TABLES TO %I', owner, item.rights, item.role);
     END LOOP;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'trading_bot_app') THEN
         REVOKE INSERT, UPDATE, DELETE ON audit_logs, _sqlx_migrations FROM trading_bot_app;

@@ -50,25 +50,26 @@ fn print(out: &mut impl Write, migrated: &Migrated, json: bool) -> io::Result<()
             "{n} applied, the database is at version {}",
             migrated.version
         ),
+    }?;
+    for warning in &migrated.warnings {
+        writeln!(out, "warning: {warning}")?;
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(applied: &[&str], json: bool, expected: &str) {
-        let applied: Vec<String> = applied.iter().map(|s| (*s).to_owned()).collect();
+    fn check(applied: &[&str], warnings: &[&str], json: bool, expected: &str) {
+        let texts = |of: &[&str]| of.iter().map(|s| (*s).to_owned()).collect();
+        let migrated = Migrated {
+            applied: texts(applied),
+            version: 2,
+            warnings: texts(warnings),
+        };
         let mut out = Vec::new();
-        print(
-            &mut out,
-            &Migrated {
-                applied,
-                version: 2,
-            },
-            json,
-        )
-        .expect("a Vec takes all");
+        print(&mut out, &migrated, json).expect("a Vec takes all");
         assert_eq!(String::from_utf8(out).expect("UTF-8"), expected);
     }
 
@@ -76,15 +77,21 @@ mod tests {
     fn says_what_it_did() {
         check(
             &["0002_b"],
+            &["no role x"],
             true,
-            "{\"applied\":[\"0002_b\"],\"version\":2}\n",
+            "{\"applied\":[\"0002_b\"],\"version\":2,\"warnings\":[\"no role x\"]}\n",
         );
-        check(&[], true, "{\"applied\":[],\"version\":2}\n");
         check(
             &["0001_a", "0002_b"],
+            &[],
             false,
             "applied 0001_a\napplied 0002_b\n2 applied, the database is at version 2\n",
         );
-        check(&[], false, "nothing to do, the database is at version 2\n");
+        check(
+            &[],
+            &["no role x"],
+            false,
+            "nothing to do, the database is at version 2\nwarning: no role x\n",
+        );
     }
 }

@@ -2,7 +2,7 @@
 //! wrong with it out. A value is never shown where it may be a secret.
 
 use super::section::{Report, Section, format_duration, parse_duration};
-use super::stores::{Credentials, stores};
+use super::stores::{Credentials, api_keys, stores};
 use super::*;
 use crate::strategy::Entry;
 use crate::strategy::parameters;
@@ -117,6 +117,7 @@ fn config(
         name,
         data_dir: data_dir.into(),
         stores: stores(top.section("stores"), credentials, &exchanges),
+        api_keys: api_keys(top.section("api_keys"), credentials),
         exchanges,
         journal: journal(top.section("journal")),
         ingest,

@@ -23,6 +23,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub exchanges: BTreeMap<String, ExchangeConfig>,
     pub stores: StoresConfig,
+    /// Encrypts users' API keys in PostgreSQL; for commands and applications, not for the daemon.
+    pub api_keys: Option<Secret>,
     pub journal: JournalConfig,
     pub ingest: IngestConfig,
     pub engine: EngineConfig,

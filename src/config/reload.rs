@@ -58,6 +58,7 @@ impl Config {
             ("[stores.redis]", old_stores.redis != stores.redis),
             ("[stores.influx]", old_stores.influx != stores.influx),
             ("[stores.parquet]", old_stores.parquet != stores.parquet),
+            ("[api_keys]", self.api_keys != new.api_keys),
             ("[journal]", self.journal != new.journal),
             ("[engine]", self.engine != new.engine),
             ("[http] listen", self.http.listen != new.http.listen),

@@ -49,6 +49,24 @@ fn postgres(s: &mut Section<'_>, credentials: &Credentials) -> PostgresConfig {
     }
 }
 
+/// The fewest characters of a key that is not guessed.
+const MIN_KEY: usize = 16;
+
+/// `[api_keys]`: the one key under which all are encrypted.
+pub(super) fn api_keys(mut s: Section<'_>, credentials: &Credentials) -> Option<Secret> {
+    let key = credential(&mut s, "encryption_key", "encryption_key_file", credentials);
+    if key
+        .as_ref()
+        .is_some_and(|key| key.0.chars().count() < MIN_KEY)
+    {
+        s.problem("the encryption key is too short; make one with: openssl rand -base64 32");
+    } else if key.is_none() && s.is_present() && !s.has("encryption_key_file") {
+        s.problem("the encryption key is missing; write encryption_key_file = \"FILE\"");
+    }
+    s.finish();
+    key
+}
+
 fn redis(
     s: &mut Section<'_>,
     credentials: &Credentials,
@@ -393,6 +411,16 @@ mod tests {
                 "[stores.influx]\nurl = \"http://db\"\nversion = 2\norg = \"x\"\ntoken = \"y\"\nusername = \"z\"",
                 "1: [stores.influx] username and password are of version = 1; version 2 has org \
                  and token_file"
+                    .to_owned(),
+            ),
+            (
+                "[api_keys]",
+                "1: [api_keys] the encryption key is missing; write encryption_key_file = \"FILE\""
+                    .to_owned(),
+            ),
+            (
+                "[api_keys]\nencryption_key = \"hunter2\"",
+                "1: [api_keys] the encryption key is too short; make one with: openssl rand -base64 32"
                     .to_owned(),
             ),
             (

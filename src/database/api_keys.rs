@@ -1,11 +1,12 @@
-//! Users' keys for exchanges, encrypted by pgcrypto under one key of the installation's. As the user.
+//! Users' keys for exchanges, encrypted by pgcrypto under one key of the installation's. As the
+//! user.
 //!
-//! Neither may come into a log. The text of a statement is seen in pg_stat_activity, and its parameters
-//! come into the server's log wherever log_statement, log_min_duration_statement or an error asks for
-//! them, which an ordinary role cannot turn off. So secrets travel as data of COPY, which nothing
-//! records, in its binary form, of which even an error shows nothing: into a temporary table that ends
-//! with the transaction and is in no write-ahead log. The statement that encrypts names its columns only.
-//! The connection itself must be TLS or local.
+//! Neither may come into a log. The text of a statement is seen in pg_stat_activity, and its
+//! parameters come into the server's log wherever log_statement, log_min_duration_statement or an
+//! error asks for them, which an ordinary role cannot turn off. So secrets travel as data of COPY,
+//! which nothing records, in its binary form, of which even an error shows nothing: into a
+//! temporary table that ends with the transaction and is in no write-ahead log. The statement that
+//! encrypts names its columns only. The connection itself must be TLS or local.
 
 use super::Time;
 use crate::config::Secret;
@@ -13,7 +14,8 @@ use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 use uuid::Uuid;
 
-/// What OpenPGP is asked for, in each message: no compression, whose length would tell of the content.
+/// What OpenPGP is asked for, in each message: no compression, whose length would tell of the
+/// content.
 const OPTIONS: &str = "cipher-algo=aes256, compress-algo=0";
 
 #[derive(Clone, Copy)]
@@ -94,8 +96,8 @@ pub struct ApiKey {
     pub passphrase: Option<Secret>,
 }
 
-/// Decrypts an active key that has not expired, and notes that it was used. `None`: there is no such one
-/// of theirs. A wrong `encryption_key` is an error of the database.
+/// Decrypts an active key that has not expired, and notes that it was used. `None`: there is no
+/// such one of theirs. A wrong `encryption_key` is an error of the database.
 pub async fn reveal(
     connection: &mut PgConnection,
     encryption_key: &Secret,
@@ -122,8 +124,8 @@ fn api_key(row: &PgRow) -> Result<ApiKey, sqlx::Error> {
     })
 }
 
-/// Encrypts all keys that this role sees anew, as an administrator for a new key of the installation.
-/// Returns how many; where one of them is not of the `old` key, nothing changes.
+/// Encrypts all keys that this role sees anew, as an administrator for a new key of the
+/// installation. Returns how many; where one of them is not of the `old` key, nothing changes.
 pub async fn rotate(
     connection: &mut PgConnection,
     old: &Secret,

@@ -1,6 +1,6 @@
-//! `system_config`: settings that change while daemons run. Who listens on [`CHANNEL`] is told the key
-//! of each change when it is committed; an empty key means all of them. It holds no secret: readonly
-//! roles and the audit log see it.
+//! `system_config`: settings that change while daemons run. Who listens on [`CHANNEL`] is told the
+//! key of each change when it is committed; an empty key means all of them. It holds no secret:
+//! readonly roles and the audit log see it.
 
 use super::Time;
 use serde_json::Value;

@@ -1,13 +1,15 @@
-//! How an application reads and writes its own tables: typed rows and statements for users, portfolios,
-//! orders, AI commands, Telegram, notifications and configuration, one file for each family.
+//! How an application reads and writes its own tables: typed rows and statements for users,
+//! portfolios, orders, AI commands, Telegram, notifications and configuration, one file for each
+//! family.
 //!
 //! Rows that belong to a user are behind row level security: a login of the role `trading_bot_app`
 //! sees and changes them only within a transaction that says for whom it acts, [`begin_as`]. All
-//! functions take the connection or transaction that they run in, commit nothing, and retry nothing.
-//! A statement that is refused ([`is_refused`]) was meant for somebody else's row.
+//! functions take the connection or transaction that they run in, commit nothing, and retry
+//! nothing. A statement that is refused ([`is_refused`]) was meant for somebody else's row.
 //!
-//! Prices and amounts are exact to 28 significant digits, though columns hold more; times are [`Time`],
-//! exact to the microsecond. Must not connect, migrate, or decide what an error means for its caller.
+//! Prices and amounts are exact to 28 significant digits, though columns hold more; times are
+//! [`Time`], exact to the microsecond. Must not connect, migrate, or decide what an error means for
+//! its caller.
 
 pub mod ai;
 pub mod api_keys;
@@ -25,8 +27,8 @@ use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{Connection, Transaction};
 use uuid::Uuid;
 
-/// For whom a transaction acts. Where nobody is logged in yet, what was shown opens the one row that
-/// says who it is.
+/// For whom a transaction acts. Where nobody is logged in yet, what was shown opens the one row
+/// that says who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum As<'a> {
     User(Uuid),

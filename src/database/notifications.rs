@@ -1,5 +1,5 @@
-//! The queue of what users are to be told. Whoever sees the rows may deliver them: an application as one
-//! user, the engine or an administrator for all. It must not deliver anything itself.
+//! The queue of what users are to be told. Whoever sees the rows may deliver them: an application
+//! as one user, the engine or an administrator for all. It must not deliver anything itself.
 
 use super::Time;
 use serde_json::Value;
@@ -63,8 +63,8 @@ pub struct Due {
     pub attempts: i32,
 }
 
-/// Takes at most `limit` that are due, the oldest first; no two workers the same. Whoever does not say
-/// [`sent`] or [`failed`] within `patience`, as after a crash, leaves them to the next one.
+/// Takes at most `limit` that are due, the oldest first; no two workers the same. Whoever does not
+/// say [`sent`] or [`failed`] within `patience`, as after a crash, leaves them to the next one.
 pub async fn take(
     connection: &mut PgConnection,
     channel: Channel,

@@ -1,5 +1,5 @@
-//! Orders and their fills, as the user. It must not talk to an exchange: what an exchange answered is
-//! handed to it. Orders that were archived are looked for in `orders_archive` by SQL.
+//! Orders and their fills, as the user. It must not talk to an exchange: what an exchange answered
+//! is handed to it. Orders that were archived are looked for in `orders_archive` by SQL.
 
 use super::Time;
 use rust_decimal::Decimal;
@@ -88,8 +88,8 @@ pub async fn submitted(
     Ok(update.await?.rows_affected() > 0)
 }
 
-/// It ends before it is filled: `Cancelled`, `Rejected` or `Expired`. `false`: no order of theirs that
-/// has not ended.
+/// It ends before it is filled: `Cancelled`, `Rejected` or `Expired`. `false`: no order of theirs
+/// that has not ended.
 pub async fn end(
     connection: &mut PgConnection,
     id: Uuid,
@@ -120,8 +120,8 @@ pub struct NewTrade<'a> {
     pub executed_at: Time,
 }
 
-/// Stores a fill and brings its order up to date: amounts, average price, fees, status. `None`: it was
-/// stored before, and nothing changes; or there is no such order of theirs.
+/// Stores a fill and brings its order up to date: amounts, average price, fees, status. `None`: it
+/// was stored before, and nothing changes; or there is no such order of theirs.
 pub async fn record_trade(
     connection: &mut PgConnection,
     new: &NewTrade<'_>,

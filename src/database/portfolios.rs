@@ -171,8 +171,8 @@ pub struct Position {
 
 /// Sells (of a short one: buys back) `size` of what remains. The profit before fees is added to
 /// `realized_pnl`, and the part's share of `unrealized_pnl` goes. `exit_price` is that of the last
-/// part. More than remains is an error of the database, check violation; `None`: no such position of
-/// theirs.
+/// part. More than remains is an error of the database, check violation; `None`: no such position
+/// of theirs.
 pub async fn reduce_position(
     connection: &mut PgConnection,
     id: Uuid,

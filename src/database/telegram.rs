@@ -1,6 +1,6 @@
-//! Who writes to the bot, and what. A chat begins as a stranger's, handled as [`super::As::Chat`]; its
-//! user takes it over by a code, as [`super::As::Code`]; from then on it is handled as its user. It must
-//! not talk to Telegram.
+//! Who writes to the bot, and what. A chat begins as a stranger's, handled as [`super::As::Chat`];
+//! its user takes it over by a code, as [`super::As::Code`]; from then on it is handled as its
+//! user. It must not talk to Telegram.
 
 use super::Time;
 use sqlx::postgres::PgConnection;
@@ -77,8 +77,8 @@ pub async fn register(
     .await
 }
 
-/// As the user with the code: the chat is theirs, and the code is spent. `None`: no chat waits for this
-/// code.
+/// As the user with the code: the chat is theirs, and the code is spent. `None`: no chat waits for
+/// this code.
 pub async fn take_over(
     connection: &mut PgConnection,
     user_id: Uuid,

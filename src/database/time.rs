@@ -20,7 +20,8 @@ impl Time {
         Time(ns.div_euclid(1000))
     }
 
-    /// Ns since the Unix epoch; of a time beyond the years 1677 to 2262 the nearest that an `i64` holds.
+    /// Ns since the Unix epoch; of a time beyond the years 1677 to 2262 the nearest that an `i64`
+    /// holds.
     pub const fn ns(self) -> i64 {
         self.0.saturating_mul(1000)
     }

@@ -1,11 +1,11 @@
 //! HOT PATH. The last 24 hours of one instrument: high, low, first price, volume, and how much of
 //! them was watched.
 //!
-//! The window is from the full minute at or before 24 hours ago up to now: never shorter than a day,
-//! at most 59.999 s longer (as Binance's rolling window is). Within it all values are exact, whatever
-//! the order of the trades. 1441 minutes of 36 bytes, 52 KB, and 25 hours above them: a trade costs
-//! a few nanoseconds; where a minute begins, the hour that the oldest one fell out of is looked
-//! through, and the hours.
+//! The window is from the full minute at or before 24 hours ago up to now: never shorter than a
+//! day, at most 59.999 s longer (as Binance's rolling window is). Within it all values are exact,
+//! whatever the order of the trades. 1441 minutes of 36 bytes, 52 KB, and 25 hours above them: a
+//! trade costs a few nanoseconds; where a minute begins, the hour that the oldest one fell out of
+//! is looked through, and the hours.
 
 use super::decimal::Scale;
 use std::collections::HashMap;

@@ -147,11 +147,14 @@ impl Session {
     async fn open(config: &PostgresConfig) -> Result<Session, SinkError> {
         let server = Server::parse(&config.url.0).map_err(SinkError::Retry)?;
         if config.migrate {
-            let migrated = migrate(&config.url.0)
+            let migrated = schema::migrate_at_start(&config.url.0)
                 .await
                 .map_err(|e| SinkError::Retry(format!("{e:#}")))?;
             if !migrated.applied.is_empty() {
                 tracing::info!(applied = ?migrated.applied, "{}: migrated", server.place);
+            }
+            for warning in &migrated.warnings {
+                tracing::warn!("{}: {warning}", server.place);
             }
         }
         let limits = Limits {

@@ -204,7 +204,8 @@ async fn three_runs(config: &InfluxConfig, seed: u64) {
     let derived = &metrics.influx_derived;
     let stored = derived.stored.get();
     assert_eq!((derived.offered.get(), derived.dropped.get()), (stored, 0));
-    assert!(metrics.rollup.repaired.get() > 100 && stored > 500);
+    let repaired = metrics.rollup.repaired.get();
+    assert!(repaired > 50 && stored > 100, "{repaired} {stored}");
 }
 
 #[tokio::test]

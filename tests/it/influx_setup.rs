@@ -158,8 +158,8 @@ async fn portfolio(connection: &mut PgConnection) -> (String, String) {
             VALUES ('a@b.c', 'a', 'x') RETURNING id), \
         folio AS (INSERT INTO portfolios (user_id, name) SELECT id, 'main' FROM person \
             RETURNING id, user_id), \
-        held AS (INSERT INTO positions (user_id, portfolio_id, trading_pair_id, status, side, size, \
-                remaining_size, entry_price, realized_pnl, unrealized_pnl) \
+        held AS (INSERT INTO positions (user_id, portfolio_id, trading_pair_id, status, side, \
+                size, remaining_size, entry_price, realized_pnl, unrealized_pnl) \
             SELECT folio.user_id, folio.id, pair.id, v.status::position_status, 'buy', v.size, 0, \
                 100, v.realized, v.unrealized \
             FROM folio, pair, (VALUES ('binance', 'closed', 10, 150.75, 0), \

@@ -7,6 +7,8 @@
 )]
 
 mod alloc;
+mod api_keys;
+mod applications;
 mod bars;
 mod capture;
 mod config;
@@ -28,6 +30,7 @@ mod ingest;
 mod kill;
 mod load;
 mod mutation;
+mod own_postgres;
 mod pipeline;
 mod postgres;
 mod power;
@@ -35,6 +38,8 @@ mod power_stores;
 mod proxy;
 mod redis;
 mod replay;
+mod rights;
+mod schema;
 mod servers;
 #[cfg(feature = "influxdb2")]
 mod spool;

@@ -16,35 +16,6 @@ use tickforge::publishers::{Entry, SignalSink, SinkError};
 use tickforge::signal::record::{LatencyNs, Quality, SignalRecord};
 use uuid::Uuid;
 
-const MIGRATIONS: [&str; 24] = [
-    "0001_types",
-    "0002_updated_at",
-    "0003_users",
-    "0004_trading_pairs",
-    "0005_ai_commands",
-    "0006_trading_signals",
-    "0007_trading_types",
-    "0008_user_sessions",
-    "0009_portfolios",
-    "0010_orders",
-    "0011_positions",
-    "0012_orders_archive",
-    "0013_trades",
-    "0014_balances",
-    "0015_ai_responses",
-    "0016_market_analysis",
-    "0017_telegram",
-    "0018_notifications",
-    "0019_system_config",
-    "0020_user_api_keys",
-    "0021_audit_logs",
-    "0022_signals_by_validity",
-    "0023_row_security",
-    "0024_rights",
-];
-/// The newest version.
-const NEWEST: i64 = MIGRATIONS.len() as i64;
-
 pub fn on_fresh_database<F: Future<Output = ()>>(test: impl FnOnce(String) -> F) {
     if crate::servers::postgres_url().is_none() {
         eprintln!("skipped: TICKFORGE_TEST_POSTGRES names no server");
@@ -90,7 +61,7 @@ pub async fn number(connection: &mut PgConnection, sql: &'static str) -> i64 {
         .expect(sql)
 }
 
-async fn text(connection: &mut PgConnection, sql: &'static str) -> String {
+pub async fn text(connection: &mut PgConnection, sql: &'static str) -> String {
     sqlx::query_scalar(sql)
         .fetch_one(connection)
         .await
@@ -171,75 +142,6 @@ fn retry(outcome: Result<(), SinkError>) -> String {
         Err(SinkError::Retry(text)) => text,
         other => panic!("expected Retry, got {other:?}"),
     }
-}
-
-#[test]
-fn migrations_are_applied_once_and_leave_data_alone() {
-    on_fresh_database(async |url| {
-        let first = migrate(&url).await.expect("the first run");
-        assert_eq!(first.applied, MIGRATIONS);
-        assert_eq!(first.version, NEWEST);
-        let mut db = connect(&url).await;
-        db.execute("INSERT INTO users (email, username, password_hash) VALUES ('a@b', 'a', 'x')")
-            .await
-            .expect("a user");
-        let second = migrate(&url).await.expect("the second run");
-        assert_eq!((second.applied.len(), second.version), (0, NEWEST));
-        assert_eq!(number(&mut db, "SELECT count(*) FROM users").await, 1);
-    });
-}
-
-#[test]
-fn migrators_that_start_together_apply_each_migration_once() {
-    on_fresh_database(async |url| {
-        let (a, b, c) = tokio::join!(migrate(&url), migrate(&url), migrate(&url));
-        let runs = [a.expect("a"), b.expect("b"), c.expect("c")];
-        let mut applied: Vec<&String> = runs.iter().flat_map(|r| &r.applied).collect();
-        applied.sort();
-        assert_eq!(applied, MIGRATIONS.iter().collect::<Vec<_>>());
-        assert!(runs.iter().all(|r| r.version == NEWEST), "{runs:?}");
-        let mut db = connect(&url).await;
-        let locks = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
-                     WHERE locktype = 'advisory' AND datname = current_database()";
-        assert_eq!(number(&mut db, locks).await, 0, "a lock was left behind");
-    });
-}
-
-#[test]
-fn a_database_that_is_ahead_or_may_not_be_written_is_left_as_it_is() {
-    on_fresh_database(async |url| {
-        let read_only = format!("{url}?options[default_transaction_read_only]=on");
-        let refused = migrate(&read_only)
-            .await
-            .expect_err("an empty database must be written");
-        assert!(format!("{refused:#}").contains("25006"), "{refused:#}");
-        migrate(&url).await.expect("migrated");
-        assert_eq!(
-            migrate(&read_only)
-                .await
-                .expect("nothing to write")
-                .applied
-                .len(),
-            0
-        );
-
-        let mut db = connect(&url).await;
-        db.execute("INSERT INTO _sqlx_migrations VALUES (9999, 'newer', now(), true, '', 0)")
-            .await
-            .expect("an entry");
-        assert_eq!(
-            migrate(&url)
-                .await
-                .expect("a newer database serves")
-                .version,
-            9999
-        );
-        db.execute("UPDATE _sqlx_migrations SET checksum = 'x' WHERE version = 3")
-            .await
-            .expect("ok");
-        let changed = format!("{:#}", migrate(&url).await.expect_err("another text"));
-        assert!(changed.contains("migration 0003"), "{changed}");
-    });
 }
 
 #[test]
@@ -540,38 +442,6 @@ fn a_server_that_cannot_serve_says_why() {
                 "{url}: {text}"
             );
         }
-    });
-}
-
-/// The document's columns, with the decided types.
-const COLUMNS: &str = include_str!("../data/postgres/columns.txt");
-/// Its indexes, keys and checks, with the decided names.
-const CONSTRAINTS: &str = include_str!("../data/postgres/constraints.txt");
-
-#[test]
-fn tables_are_those_of_the_document() {
-    on_fresh_database(async |url| {
-        migrate(&url).await.expect("migrated");
-        let mut db = connect(&url).await;
-        let columns = "SELECT string_agg(concat_ws(' ', table_name, column_name, \
-            CASE data_type WHEN 'ARRAY' THEN ltrim(udt_name, '_') || '[]' ELSE udt_name END \
-            || COALESCE('(' || character_maximum_length || ')', CASE data_type \
-                WHEN 'numeric' THEN '(' || numeric_precision || ',' || numeric_scale || ')' END, \
-                ''), \
-            CASE is_nullable WHEN 'NO' THEN 'not null' END, \
-            'default ' || column_default), E'\\n' ORDER BY table_name, ordinal_position) || E'\\n' \
-            FROM information_schema.columns \
-            WHERE table_schema = 'public' AND table_name <> '_sqlx_migrations'";
-        assert_eq!(text(&mut db, columns).await, COLUMNS);
-        let constraints = "SELECT string_agg(line, E'\\n' ORDER BY line COLLATE \"C\") || E'\\n' \
-            FROM (SELECT concat_ws(' ', conrelid::regclass, conname, pg_get_constraintdef(oid)) \
-                FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 'n' \
-            UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' \
-            UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal \
-            UNION ALL SELECT typname || ' ' || string_agg(enumlabel, ' ' ORDER BY enumsortorder) \
-                FROM pg_enum JOIN pg_type t ON t.oid = enumtypid GROUP BY typname \
-            ) AS all_of_them(line) WHERE line NOT LIKE '%\\_sqlx\\_%'";
-        assert_eq!(text(&mut db, constraints).await, CONSTRAINTS);
     });
 }
 

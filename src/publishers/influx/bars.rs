@@ -14,6 +14,7 @@ use crate::market::{Instrument, InstrumentId, Registry, Tick};
 use crate::metrics::RollupMetrics;
 use crate::publishers::intake::{self, Known};
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -212,8 +213,9 @@ impl<'a> Bars<'a> {
             // What the first trades asked for is in it.
             let asked = self.rollup.repairs();
             for repair in asked {
-                let outside = repair.seconds.start < job.seconds.start;
-                if outside && !repair.seconds.is_empty() {
+                let Range { start, end } = job.seconds;
+                let inside = start <= repair.seconds.start && repair.seconds.end <= end;
+                if !inside {
                     self.rollup.ask(repair.instrument, repair.seconds);
                 }
             }

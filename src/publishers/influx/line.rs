@@ -1,8 +1,8 @@
 //! Points as InfluxDB line protocol: exact decimals out of integers, and nothing that a server
 //! refuses.
 //!
-//! A line ends as it began, or is not there at all: no empty tag, no newline, no NaN. A trade's or a
-//! quote's line allocates nothing once its buffer has grown, and takes less than 400 ns. Knows no
+//! A line ends as it began, or is not there at all: no empty tag, no newline, no NaN. A trade's or
+//! a quote's line allocates nothing once its buffer has grown, and takes less than 400 ns. Knows no
 //! market and no network.
 
 use crate::market::decimal::{self, Scale};

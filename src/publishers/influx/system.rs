@@ -1,5 +1,5 @@
-//! How is the daemon itself? `system_metrics` every some seconds, from its own counters and from the
-//! kernel's. Runs on the publishers' runtime, whether the store answers or not.
+//! How is the daemon itself? `system_metrics` at a configured pace, from its own counters and from
+//! the kernel's. Runs on the publishers' runtime, whether the store answers or not.
 
 use super::derived::Derived;
 use super::measurements::{Measurement, SystemMetrics};

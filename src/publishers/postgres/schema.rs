@@ -3,6 +3,9 @@
 //!
 //! Safe to run from several daemons at once: the first takes an advisory lock, the others wait for
 //! it and then find nothing to do. Each file is one transaction with its entry in the list.
+//!
+//! Roles belong to the cluster, so they, and what is granted to them, may be missing though all
+//! migrations are applied: that is said at each run, and mended by `tickforge migrate`.
 
 use super::server::{Limits, Server};
 use anyhow::{Context, anyhow};
@@ -30,10 +33,23 @@ pub struct Migrated {
     pub applied: Vec<String>,
     /// The newest version that the database has now.
     pub version: i64,
+    /// Roles, grants and policies that are not as they should be, each with its remedy.
+    pub warnings: Vec<String>,
 }
 
-/// Applies what the database at `url` does not have yet.
+/// Applies what the database at `url` does not have yet, and makes rights that have gone since, or
+/// could not be made then, as far as this login may.
 pub async fn migrate(url: &str) -> anyhow::Result<Migrated> {
+    run(url, true).await
+}
+
+/// The same for a daemon that starts, which only says what is wrong with rights: making them locks
+/// every table.
+pub(super) async fn migrate_at_start(url: &str) -> anyhow::Result<Migrated> {
+    run(url, false).await
+}
+
+async fn run(url: &str, mend: bool) -> anyhow::Result<Migrated> {
     let server = Server::parse(url).map_err(anyhow::Error::msg)?;
     let work = async {
         let limits = Limits {
@@ -45,7 +61,10 @@ pub async fn migrate(url: &str) -> anyhow::Result<Migrated> {
             .await
             .map_err(|e| anyhow!(server.explain(&e)))?;
         // On failure too the connection ends here, and with it the advisory lock.
-        let migrated = apply(&mut connection)
+        let mut migrated = apply(&mut connection)
+            .await
+            .map_err(|e| explain(&server, &e))?;
+        migrated.warnings = rights(&mut connection, mend)
             .await
             .map_err(|e| explain(&server, &e))?;
         let _ = connection.close().await; // all is committed
@@ -80,7 +99,35 @@ async fn apply(connection: &mut PgConnection) -> Result<Migrated, MigrateError> 
     Ok(Migrated {
         applied,
         version: newest(&after),
+        warnings: Vec::new(),
     })
+}
+
+/// What is wrong with roles, grants and policies, after mending them where it is wanted and this
+/// login owns the tables.
+async fn rights(connection: &mut PgConnection, mend: bool) -> Result<Vec<String>, MigrateError> {
+    let missing = rights_missing(connection).await?;
+    let owned = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'users'::regclass";
+    if missing.is_empty()
+        || !mend
+        || !sqlx::query_scalar(owned)
+            .fetch_one(&mut *connection)
+            .await?
+    {
+        return Ok(missing);
+    }
+    connection.lock().await?;
+    sqlx::query("SELECT apply_rights()")
+        .execute(&mut *connection)
+        .await?;
+    connection.unlock().await?;
+    Ok(rights_missing(connection).await?)
+}
+
+async fn rights_missing(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar("SELECT rights_missing()")
+        .fetch_all(connection)
+        .await
 }
 
 /// Where all is applied, nothing is written and no lock taken: a role that may only use the tables
@@ -109,6 +156,7 @@ async fn nothing_to_do(
     Ok(Some(Migrated {
         applied: Vec::new(),
         version: newest(&versions),
+        warnings: Vec::new(),
     }))
 }
 

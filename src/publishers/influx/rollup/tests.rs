@@ -26,7 +26,7 @@ impl Outlet for Written {
 fn tick(id: u128, time_ns: i64, price: i64) -> Tick {
     let trade = Trade {
         price,
-        amount: 1_000 + id as i64,
+        amount: 1_000 + price,
         id,
         taker: Side::Buy,
     };

@@ -155,11 +155,9 @@ impl One {
     }
 
     pub fn query_request(&self, statements: &str) -> RequestBuilder {
-        let url = self
-            .http
-            .url(&["query"], &query::parameters(&self.database));
-        let request = self.http.client.post(url);
-        self.with_login(query::with_statements(request, statements))
+        let parameters = query::parameters(&self.database, statements);
+        let url = self.http.url(&["query"], &parameters);
+        self.with_login(self.http.client.post(url))
     }
 
     pub fn write(&self, policy: Policy) -> RequestBuilder {

@@ -1,6 +1,5 @@
 //! What does InfluxDB answer to InfluxQL? Rows by series, with their tags. Both APIs answer alike.
 
-use reqwest::RequestBuilder;
 use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::Value;
@@ -32,17 +31,9 @@ struct Outcome {
 
 /// In pieces, since the server cuts an answer in one piece off at 10,000 rows without a word that
 /// would be an error.
-pub fn parameters(database: &str) -> [(&'static str, &str); 3] {
-    [("db", database), ("epoch", "ns"), ("chunked", "true")]
-}
-
-/// In the body: statements may be long.
-pub fn with_statements(request: RequestBuilder, statements: &str) -> RequestBuilder {
-    let mut body = reqwest::Url::parse("x:").expect("a URL");
-    body.query_pairs_mut().append_pair("q", statements);
-    let body = body.query().unwrap_or_default().to_owned();
-    let form = "application/x-www-form-urlencoded";
-    request.header("Content-Type", form).body(body)
+pub fn parameters<'a>(database: &'a str, statements: &'a str) -> [(&'static str, &'a str); 4] {
+    let (db, q) = (("db", database), ("q", statements));
+    [db, ("epoch", "ns"), ("chunked", "true"), q]
 }
 
 /// Reads an answer, which is one JSON object for each piece.

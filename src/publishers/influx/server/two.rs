@@ -222,11 +222,9 @@ impl Two {
 
     /// InfluxQL, which 2.x answers for buckets that are named as database and policy.
     pub fn query_request(&self, statements: &str) -> RequestBuilder {
-        let url = self
-            .http
-            .url(&["query"], &query::parameters(&self.database));
-        let request = self.with_token(self.http.client.post(url));
-        query::with_statements(request, statements)
+        let parameters = query::parameters(&self.database, statements);
+        let url = self.http.url(&["query"], &parameters);
+        self.with_token(self.http.client.post(url))
     }
 
     pub fn write(&self, policy: Policy) -> RequestBuilder {
