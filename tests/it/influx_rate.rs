@@ -46,7 +46,11 @@ fn trades(count: u64) -> Vec<Tick> {
             price,
             amount: 1_234_000 + (n * 104_729 % 1_000_000) as i64 * 1_000,
             id: u128::from(3_000_000_000 + n),
-            taker: if n % 2 == 0 { Side::Buy } else { Side::Sell },
+            taker: if n.is_multiple_of(2) {
+                Side::Buy
+            } else {
+                Side::Sell
+            },
         };
         let time_ns = (begin_ms + (n * 60_000 / count) as i64) * 1_000_000;
         let id = (n * 31 % u64::from(INSTRUMENTS)) as u32;
