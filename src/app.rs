@@ -8,10 +8,12 @@
 //! |---|---|---|
 //! | events | `[engine] ring` | the sockets wait (`ring_full`) |
 //! | books that are wrong | 1024 | the request is dropped: the book stays stale and is found again |
+//! | minutes of the last 24 hours | 8192 | the minute is dropped: the next run knows less of its day |
 //! | signals | `[engine] signal_ring` | the engine waits (`signal_ring_full`) |
 //! | ticks, one for each store | `[engine] tick_ring` | the new tick is dropped (`ring_dropped`) |
 //! | ticks waiting for InfluxDB | `max_waiting` | the oldest go to the spool |
-//! | spool on disk | `spool_max_bytes` | the oldest are dropped (`dropped`, and by instrument) |
+//! | bars and other points waiting for InfluxDB | 4 × `batch` while one is written | they go to a spool |
+//! | spool on disk, and that of bars | `spool_max_bytes`, a quarter | the oldest are dropped (`dropped`, and by instrument) |
 //! | journal | `[journal] max_bytes` | delivered records go, then new signals are refused (`refused`) |
 //!
 //! Shutdown follows the flow: ingest, engine, journal, stores; each drains what the one before it
@@ -27,6 +29,7 @@ use crate::clock::Clock;
 use crate::config::{Changes, Config};
 use crate::cores::{self, Placement};
 use crate::engine::{Engine, Plan};
+use crate::market::day::History;
 use crate::market::{Event, InstrumentId, Reason, Registry, Tick};
 use crate::metrics::{Metrics, SignalMetrics, TickMetrics};
 use crate::net::{self, Hub, SwitchContext};
@@ -35,7 +38,7 @@ use crate::publishers::follow::{FollowContext, follow};
 use crate::publishers::journal::{self, Journal, JournalContext, System};
 use crate::publishers::postgres::PostgresSink;
 use crate::publishers::redis::{self, RedisSink};
-use crate::publishers::{SignalSink, influx, parquet};
+use crate::publishers::{SignalSink, days, influx, parquet};
 use crate::ring::{Consumer, Producer, ring};
 use crate::runner::{Runner, TickOutlet};
 use crate::signal::record::{Described, SignalRecord};
@@ -56,9 +59,12 @@ use tokio::task::LocalSet;
 
 /// Requests for resyncs that may wait.
 const BROKEN_RING: usize = 1024;
+/// Changed minutes of the day that may wait for the disk.
+const DAYS_RING: usize = 8192;
 /// The engine thread sleeps this long at a time while the market is silent; an event wakes it.
 const PARK: Duration = Duration::from_millis(500);
 
+type DaysThread = Option<JoinHandle<()>>;
 type Stop = watch::Receiver<Option<Instant>>;
 type StopSender = watch::Sender<Option<Instant>>;
 
@@ -77,6 +83,7 @@ pub struct App {
     engine: JoinHandle<Engine>,
     journal: JoinHandle<()>,
     stores: Vec<JoinHandle<()>>,
+    days: Option<JoinHandle<()>>,
 }
 
 /// The configured strategies with their parameters, checked. All of them, at their defaults, where
@@ -168,9 +175,10 @@ impl App {
             read: wiring.config.stores.postgres.is_none(),
         });
         let threads = stores.start(&wiring, telling)?;
-        let mut engine = Engine::new(Arc::clone(&wiring.registry), plans);
+        let (history, changed, days) = wiring.days()?;
+        let mut engine = Engine::new(Arc::clone(&wiring.registry), plans).with_history(history);
         engine.resume(unfinished.into_iter().map(|(_, signal)| signal));
-        let engine = wiring.engine(engine, events_out, signals, outlets, broken)?;
+        let engine = wiring.engine(engine, events_out, signals, (outlets, changed), broken)?;
         let ingest = wiring.ingest(events, broken_out, recorder, told, ingest_stop)?;
         Ok(App {
             metrics: wiring.metrics,
@@ -186,6 +194,7 @@ impl App {
             engine,
             journal,
             stores: threads,
+            days,
         })
     }
 
@@ -203,6 +212,9 @@ impl App {
         self.stop_ingest.send_replace(deadline);
         join("ingest", self.ingest.join().is_ok());
         join("engine", self.engine.join().is_ok());
+        if let Some(days) = self.days {
+            join("days", days.join().is_ok());
+        }
         self.stop_journal.send_replace(deadline);
         join("journal", self.journal.join().is_ok());
         self.stop_stores.send_replace(deadline);
@@ -328,7 +340,7 @@ impl Wiring {
         engine: Engine,
         events: Consumer<Event>,
         signals: Producer<Decision>,
-        ticks: Vec<TickOutlet>,
+        (ticks, days): (Vec<TickOutlet>, Option<Producer<days::Changed>>),
         broken: Producer<(InstrumentId, Reason)>,
     ) -> anyhow::Result<JoinHandle<Engine>> {
         let limits = &self.config.engine;
@@ -337,6 +349,7 @@ impl Wiring {
             events,
             signals,
             ticks,
+            days,
             broken,
             registry: Arc::clone(&self.registry),
             metrics: Arc::clone(&self.metrics),
@@ -344,6 +357,22 @@ impl Wiring {
             waiter: Waiter::new(limits.spin, limits.yield_for, PARK),
         };
         spawn("engine", &self.placement.engine, move || runner.run())
+    }
+
+    /// The last 24 hours of earlier runs, and what keeps them for later ones, where a store wants
+    /// them.
+    fn days(&self) -> anyhow::Result<(History, Option<Producer<days::Changed>>, DaysThread)> {
+        let stores = &self.config.stores;
+        if stores.influx.is_none() && stores.redis.is_none() {
+            return Ok((History::new(), None, None));
+        }
+        let (file, history) = days::load(&days::file(&self.config.data_dir));
+        let (changed, changes) = ring(DAYS_RING);
+        let registry = Arc::clone(&self.registry);
+        let thread = spawn("days", &self.placement.others, move || {
+            days::run(changes, file, registry)
+        })?;
+        Ok((history, Some(changed), Some(thread)))
     }
 
     fn ingest(
@@ -527,7 +556,25 @@ impl Tasks {
         if let (Some(config), Some(ticks)) = (stores.influx, influx) {
             let (registry, metrics) = (Arc::clone(&self.registry), Arc::clone(&self.metrics));
             let spool = influx::spool_dir(&self.config.data_dir);
-            let work = influx::run(ticks, config, spool, registry, metrics, self.stop.clone());
+            let derived = influx::Derived::new(Arc::clone(&metrics));
+            let health = influx::system(
+                Arc::clone(&derived),
+                self.config.name.clone(),
+                config.metrics_every,
+                Arc::clone(&metrics),
+                self.stop.clone(),
+            );
+            tasks.push(tokio::task::spawn_local(health));
+            if let Some(postgres) = self.config.stores.postgres.clone() {
+                tasks.push(tokio::task::spawn_local(influx::performance(
+                    Arc::clone(&derived),
+                    postgres,
+                    config.performance_every,
+                    self.stop.clone(),
+                )));
+            }
+            let stop = self.stop.clone();
+            let work = influx::run(ticks, config, spool, registry, metrics, derived, stop);
             tasks.push(tokio::task::spawn_local(async move {
                 if let Err(e) = work.await {
                     tracing::error!("ticks are not stored: {e}");

@@ -6,6 +6,7 @@
 
 mod warming;
 
+use crate::market::day::{History, Minute};
 use crate::market::event::Flags;
 use crate::market::{
     Bar, BarBuilder, Event, InstrumentId, Kind, Reason, Registry, Side, Status, Tick,
@@ -35,6 +36,9 @@ pub trait Outbox {
     fn switched_off(&mut self);
     /// A strategy panicked and is stopped, for all its instruments.
     fn strategy_stopped(&mut self, strategy: &'static str, instrument: InstrumentId);
+    /// A minute of the rolling day changed: for the next run's [`Engine::with_history`]. Where
+    /// nobody takes it, that run begins its day anew.
+    fn minute(&mut self, _instrument: InstrumentId, _minute: Minute) {}
 }
 
 /// A strategy with its checked parameters, to be run on every instrument.
@@ -96,6 +100,8 @@ pub struct Engine {
     /// Open signals of an earlier run, by exchange and symbol, until their instrument is listed.
     resumed: Vec<(String, String, Open)>,
     drafts: Drafts,
+    /// Days of earlier runs, of instruments that are not listed yet.
+    history: History,
 }
 
 /// Root of all signal ids.
@@ -115,6 +121,23 @@ impl Engine {
             off: Vec::new(),
             resumed: Vec::new(),
             drafts: Drafts::new(),
+            history: History::new(),
+        }
+    }
+
+    /// What earlier runs saw of the last 24 hours. No strategy sees it, so no decision depends on
+    /// it.
+    #[must_use]
+    pub fn with_history(self, history: History) -> Self {
+        Engine { history, ..self }
+    }
+
+    /// All minutes that changed and were not given to the outbox yet.
+    pub fn save_days<O: Outbox>(&mut self, out: &mut O) {
+        for (id, market) in self.markets.iter_mut().enumerate() {
+            while let Some(minute) = market.as_mut().and_then(|m| m.minute_to_save(true)) {
+                out.minute(id as InstrumentId, minute);
+            }
         }
     }
 
@@ -180,6 +203,9 @@ impl Engine {
             return;
         };
         let broken = market.trade_event(event);
+        if let Some(minute) = market.minute_to_save(false) {
+            out.minute(event.instrument, minute);
+        }
         let trade = event.trade();
         let bought = trade.taker == Side::Buy;
         for bar in &mut market.bars {
@@ -355,7 +381,7 @@ impl Engine {
     #[cold]
     fn on_status<O: Outbox>(&mut self, event: &Event, out: &mut O) {
         match event.status() {
-            Status::Listed => self.listed(event.instrument),
+            Status::Listed => self.listed(event.instrument, event.recv_ns),
             Status::BookStale { epoch, .. } => {
                 if let Some(Some(market)) = self.markets.get_mut(event.instrument as usize) {
                     market.book_stale(epoch);
@@ -401,7 +427,7 @@ impl Engine {
         }
     }
 
-    fn listed(&mut self, id: InstrumentId) {
+    fn listed(&mut self, id: InstrumentId, now_ns: i64) {
         let index = id as usize;
         if self.markets.len() <= index {
             self.markets.resize_with(index + 1, || None);
@@ -409,13 +435,15 @@ impl Engine {
             self.watches.resize_with(index + 1, || Watch::new(0));
             self.off.resize(index + 1, false);
         }
-        let mut market = Box::new(MarketState::new(self.registry.get(id)));
+        let instrument = self.registry.get(id);
+        let mut market = Box::new(MarketState::new(Arc::clone(&instrument)));
         self.watches[index] = Watch::new(market.price_scale);
-        let (exchange, symbol) = (market.instrument.exchange, &market.instrument.symbol);
+        let (exchange, symbol) = (instrument.exchange, &instrument.symbol);
         let ours = |(e, s, _): &mut (String, String, Open)| e == exchange && s == symbol;
         for (_, _, open) in self.resumed.extract_if(.., ours) {
             self.watches[index].add(open);
         }
+        market.continue_day(self.history.remove(&instrument.name()), now_ns);
         let hosts = self
             .plans
             .iter()

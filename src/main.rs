@@ -59,6 +59,8 @@ enum Command {
     /// Look after the streams in Redis
     #[command(subcommand)]
     Redis(commands::redis::Redis),
+    /// The retention policies or buckets of InfluxDB
+    Influx(commands::influx::Args),
     /// Is the configuration in order, and does each store answer?
     Check,
 }
@@ -93,6 +95,7 @@ fn main() -> ExitCode {
         Command::Ai(command) => commands::ai::run(&command, &common),
         Command::Portfolio(command) => commands::portfolio::run(&command, &common),
         Command::Redis(command) => commands::redis::run(&command, &common),
+        Command::Influx(args) => commands::influx(&args, &common),
         Command::Check => commands::check(&common),
     };
     match done {

@@ -124,6 +124,29 @@ impl Histogram {
     }
 }
 
+/// A histogram's values since the last look at it.
+#[derive(Default)]
+pub struct Since(Vec<u64>);
+
+impl Since {
+    /// As [`Histogram::quantile`], of the values recorded since the call before; `None` where there
+    /// were none.
+    pub fn quantile(&mut self, histogram: &Histogram, share: f64) -> Option<u64> {
+        let now: Vec<u64> = histogram.counts.iter().map(|c| c.load(Relaxed)).collect();
+        self.0.resize(now.len(), 0);
+        let new: Vec<u64> = now.iter().zip(&self.0).map(|(n, b)| n - b).collect();
+        self.0 = now;
+        let total: u64 = new.iter().sum();
+        let rank = ((total as f64 * share).ceil() as u64).clamp(1, total.max(1));
+        let mut seen = 0;
+        let found = new.iter().position(|n| {
+            seen += n;
+            seen >= rank
+        });
+        found.map(upper_bound)
+    }
+}
+
 #[inline]
 fn bucket(v: u64) -> usize {
     if v < SUB as u64 {
@@ -201,6 +224,8 @@ pub struct EngineMetrics {
     pub recv_to_decoded: Histogram,
     pub ring: Histogram,
     pub decide: Histogram,
+    /// A frame's arrival to the decision on its event, whether that made a signal or not.
+    pub respond: Histogram,
     pub tick_to_signal: Histogram,
     /// The exchange's stamp to decided, of events that bear one: what is late on the way, in a
     /// socket or in a ring shows here. The difference of both clocks is in it.
@@ -238,6 +263,15 @@ pub struct TickMetrics {
     pub spool_bytes: Counter,
     /// Bytes of damaged files in the spool, which were removed.
     pub spool_torn_bytes: Counter,
+}
+
+/// What the roll-up of trades to bars counts.
+#[derive(Debug, Default)]
+pub struct RollupMetrics {
+    /// Bars that were made again out of what the store has.
+    pub repaired: Counter,
+    /// Trades that came later than the raw policy keeps: in no bar.
+    pub too_late: Counter,
 }
 
 /// What the journal and one store of signals count.
@@ -386,6 +420,9 @@ pub struct Metrics {
     pub notifications: SignalMetrics,
     pub notifications_queued: Counter,
     pub influx: TickMetrics,
+    /// Points that the daemon makes itself: bars, its own health, results.
+    pub influx_derived: TickMetrics,
+    pub rollup: RollupMetrics,
     pub parquet: TickMetrics,
     pub market_updates: TickMetrics,
     /// Trades for positions and analyses.

@@ -3,11 +3,12 @@
 //!
 //! Full rings, by name: signals — the engine waits (the journal thread always drains); ticks — the
 //! new tick is dropped and counted; resync requests — dropped, since the book stays stale and its
-//! next message asks again.
+//! next message asks again; minutes of the day — dropped, the disk is stuck and said so.
 
 use crate::clock::Clock;
 use crate::engine::{Engine, Outbox};
 use crate::market::book::Level;
+use crate::market::day::Minute;
 use crate::market::event::Flags;
 use crate::market::{Event, InstrumentId, Kind, Reason, Registry, Side, Status, Tick};
 use crate::metrics::{BookGauge, Metrics, TickMetrics};
@@ -72,6 +73,8 @@ pub struct Runner {
     pub events: Consumer<Event>,
     pub signals: Producer<Decision>,
     pub ticks: Vec<TickOutlet>,
+    /// Minutes of the last 24 hours, for the next run; `None` where nothing keeps them.
+    pub days: Option<Producer<(InstrumentId, Minute)>>,
     /// Back to the ingest thread: books that are wrong.
     pub broken: Producer<(InstrumentId, Reason)>,
     pub registry: Arc<Registry>,
@@ -89,6 +92,7 @@ impl Runner {
         let mut outlet = Outlet {
             signals: self.signals,
             ticks: self.ticks,
+            days: self.days,
             broken: self.broken,
             registry: &self.registry,
             metrics: &self.metrics,
@@ -120,6 +124,7 @@ impl Runner {
             pulse.after_batch(&self.engine, &self.metrics, before_ns);
         }
         pulse.publish(&self.engine, &self.metrics);
+        self.engine.save_days(&mut outlet);
         self.engine
     }
 }
@@ -137,6 +142,7 @@ fn count(metrics: &Metrics, event: &Event, change: BookChange, before_ns: i64, a
     m.ring
         .record(before_ns - event.recv_ns - i64::from(event.decode_ns));
     m.decide.record(after_ns - before_ns);
+    m.respond.record(after_ns - event.recv_ns);
     if event.exchange_ns != 0 && !event.flags.has(Flags::SNAPSHOT) {
         m.age.record(after_ns - event.exchange_ns);
     }
@@ -199,6 +205,7 @@ fn glance(gauge: &BookGauge, id: InstrumentId, market: &MarketState) {
 struct Outlet<'a> {
     signals: Producer<Decision>,
     ticks: Vec<TickOutlet>,
+    days: Option<Producer<(InstrumentId, Minute)>>,
     broken: Producer<(InstrumentId, Reason)>,
     registry: &'a Registry,
     metrics: &'a Metrics,
@@ -272,6 +279,14 @@ impl Outbox for Outlet<'_> {
         // A full ring: the book stays stale, and the ingest side is busy breaking books already.
         let _ = self.broken.push((instrument, reason));
         self.broken.wake();
+    }
+
+    #[inline]
+    fn minute(&mut self, instrument: InstrumentId, minute: Minute) {
+        if let Some(days) = &mut self.days {
+            // A full ring: a disk that does not write, which says so. The day begins later then.
+            let _ = days.push((instrument, minute));
+        }
     }
 
     fn suppressed(&mut self) {

@@ -2,6 +2,7 @@
 //!
 //! Changed by events only; reads no clock. Strategies see it through [`crate::strategy::Context`].
 
+use crate::market::day::{Kept, Minute};
 use crate::market::decimal::{self, Scale};
 use crate::market::event::Flags;
 use crate::market::{Bar, BarBuilder, Book, Day, Event, Instrument, Quote, Reason, Trade};
@@ -159,6 +160,33 @@ impl MarketState {
         }
         self.broken(Reason::Stale);
         Some(Reason::Stale)
+    }
+
+    /// Takes over what an earlier run saw of the last 24 hours, and listens from `now_ns` on.
+    pub fn continue_day(&mut self, kept: Option<Kept>, now_ns: i64) {
+        if let Some(kept) = kept {
+            let (old_price, old_amount) = (kept.price_scale, kept.amount_scale);
+            let (new_price, new_amount) = (self.price_scale, self.amount_scale);
+            self.day = *kept.day;
+            self.day.rescale(
+                |v| decimal::rescale(v, old_price, new_price).map(|r| r.0),
+                |v| decimal::rescale(v, old_amount, new_amount).map(|r| r.0),
+            );
+        }
+        if now_ns > 0 {
+            self.day.listen(now_ns);
+        }
+    }
+
+    /// A minute of the day that changed, for the next run.
+    #[inline]
+    pub fn minute_to_save(&mut self, last: bool) -> Option<Minute> {
+        let minute = self.day.to_save(last)?;
+        Some(Minute {
+            price_scale: self.price_scale,
+            amount_scale: self.amount_scale,
+            ..minute
+        })
     }
 
     /// Counts values that were rounded.

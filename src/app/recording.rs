@@ -50,7 +50,7 @@ impl Recording {
             }
         })?;
         let engine = Engine::new(Arc::clone(&wiring.registry), Vec::new());
-        let engine = wiring.engine(engine, events_out, signals, Vec::new(), broken)?;
+        let engine = wiring.engine(engine, events_out, signals, (Vec::new(), None), broken)?;
         let told = SwitchContext::default().told;
         let ingest = wiring.ingest(events, broken_out, Some(recorder), told, stopped)?;
         Ok(Recording {

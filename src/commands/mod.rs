@@ -6,6 +6,7 @@ pub mod check;
 pub mod db;
 pub mod demo;
 pub mod export;
+pub mod influx;
 pub mod inspect;
 pub mod migrate;
 pub mod portfolio;
@@ -94,6 +95,17 @@ pub fn migrate(args: migrate::Args, common: &Common) -> anyhow::Result<bool> {
     let configured = || Ok(common.load()?.stores.postgres);
     block_on(migrate::run(args, common.json, configured))??;
     Ok(true)
+}
+
+pub fn influx(args: &influx::Args, common: &Common) -> anyhow::Result<bool> {
+    install_crypto();
+    let config = common.load()?;
+    crate::logging::init(&config.log);
+    let Some(store) = config.stores.influx else {
+        anyhow::bail!("no InfluxDB: set [stores.influx] url, and give --config FILE");
+    };
+    let mut out = std::io::stdout();
+    block_on(influx::run(args, &store, common.json, &mut out))?
 }
 
 pub fn check(common: &Common) -> anyhow::Result<bool> {

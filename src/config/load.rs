@@ -2,11 +2,7 @@
 //! wrong with it out. A value is never shown where it may be a secret.
 
 use super::section::{Report, Section, format_duration, parse_duration};
-<<<<<<< HEAD
-use super::stores::{Credentials, login, stores};
-=======
-use super::stores::{Credentials, api_keys, stores};
->>>>>>> w-sql
+use super::stores::{Credentials, api_keys, login, stores};
 use super::*;
 use crate::strategy::Entry;
 use crate::strategy::parameters;

@@ -202,8 +202,12 @@ pub struct InfluxConfig {
     pub timeout: Duration,
     /// Ticks that may wait in memory while the store is away.
     pub max_waiting: usize,
-    /// Room on disk for those that memory does not hold; 0 = none.
+    /// Room on disk for those that memory does not hold; 0 = none. A quarter of it, besides, for
+    /// bars and other points.
     pub spool_max_bytes: u64,
+    /// Pace of `system_metrics`, and of `trading_performance`.
+    pub metrics_every: Duration,
+    pub performance_every: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq)]

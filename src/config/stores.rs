@@ -244,6 +244,12 @@ fn influx(s: &mut Section<'_>, credentials: &Credentials) -> InfluxConfig {
             .number("max_waiting", 1_000..=100_000_000)
             .unwrap_or(100_000) as usize,
         spool_max_bytes: s.size("spool_max_bytes", 0..=16 << 40).unwrap_or(1 << 30),
+        metrics_every: s
+            .duration("metrics_every", secs(1)..=HOUR)
+            .unwrap_or(secs(10)),
+        performance_every: s
+            .duration("performance_every", secs(1)..=DAY)
+            .unwrap_or(secs(60)),
     };
     if config.database.is_empty() {
         s.problem_of("database", "database must be a name, found an empty text");

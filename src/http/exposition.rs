@@ -45,12 +45,17 @@ impl Collector for Exposition {
             &mut out,
             &[
                 ("influx", &m.influx),
+                ("influx_derived", &m.influx_derived),
                 ("parquet", &m.parquet),
                 ("redis", &m.market_updates),
             ],
         )?;
         super::spool::spool(&mut out, "influx", &m.influx)?;
         super::spool::lost(&mut out, &[("influx", &m.influx), ("parquet", &m.parquet)])?;
+        let help = "Bars that were made again out of what InfluxDB has";
+        out.counter("bars_repaired", help, m.rollup.repaired.get())?;
+        let help = "Trades that came later than the raw policy keeps, which are in no bar";
+        out.counter("bars_too_late", help, m.rollup.too_late.get())?;
         latencies(&mut out, m)
     }
 }

@@ -13,10 +13,14 @@ hash::hash! {
     /// The newest price of a symbol.
     MarketData {
         price: Decimal,
+        high_24h: Decimal,
+        low_24h: Decimal,
         /// Amount traded in the last 24 hours, in the base currency.
         volume_24h: Decimal,
         /// Change of the price in the last 24 hours, per cent.
         change_24h: Decimal,
+        /// The share of those 24 hours that was watched: below 1, the others are of that part.
+        seen_24h: Decimal,
         last_updated: Timestamp,
     }
 }

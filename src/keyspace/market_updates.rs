@@ -19,6 +19,14 @@ hash::hash! {
         /// Counts the updates of this symbol and exchange since the writer started: a hole is an
         /// update that was dropped, an equal number one that was written twice.
         sequence: u64,
+        high_24h: Decimal,
+        low_24h: Decimal,
+        /// Amount traded in the last 24 hours, in the base currency.
+        volume_24h: Decimal,
+        /// Change of the price in the last 24 hours, per cent.
+        change_24h: Decimal,
+        /// The share of those 24 hours that was watched: below 1, the others are of that part.
+        seen_24h: Decimal,
     }
 }
 

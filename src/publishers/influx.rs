@@ -1,4 +1,5 @@
-//! Trades and quotes to InfluxDB, into its policy `realtime`.
+//! Trades and quotes to InfluxDB, into its policy `realtime`; the bars that the trades make, into
+//! the policies that keep longer; and the measurements beside `market_data`.
 //!
 //! Points of one series with equal times overwrite each other, so a point's time is the event's
 //! plus an offset below the stamp's resolution that comes from its id: trades within a millisecond
@@ -6,30 +7,53 @@
 //! is away, ticks are still taken from the ring into a bounded queue; what it does not hold goes to
 //! the `spool` on disk, and what that does not hold is lost. What is stored, refused, too old or
 //! lost is counted to the unit. Runs on the publishers' runtime; never holds back the engine.
+//!
+//! Bars are made here rather than by continuous queries of the server: those look at a window once,
+//! so a trade that comes late is in none, nor is what was traded while the server was away, and 2.x
+//! has none of them. Here a bar is written again whenever it changed (`rollup`); what memory cannot
+//! know is made again from the store's own points (`repair`).
 
+mod bar;
+mod bars;
 mod batch;
+mod derived;
+mod disk;
 mod line;
 mod lines;
+pub mod measurements;
+mod performance;
 mod points;
+mod policy;
+mod pump;
 mod queue;
+mod repair;
+mod rollup;
 mod server;
 mod spool;
+mod system;
 
 use crate::config::InfluxConfig;
 use crate::market::{Registry, Tick};
-use crate::metrics::ledger::{Begun, Effect, Ledger, Settler};
+use crate::metrics::ledger::Effect;
 use crate::metrics::{Counter, Metrics, TickMetrics};
 use crate::publishers::intake::{self, Stop};
 use crate::publishers::ledger;
 use crate::ring::Consumer;
-use batch::{Batch, Source};
+use bars::Bars;
+use batch::Batch;
+pub use derived::Derived;
+use derived::Outbound;
+use disk::Disk;
+pub use performance::performance;
+pub use points::render;
+pub use policy::{Difference, Outcome, Policy, Report};
 use queue::Queue;
-use server::{Answer, Server};
+use server::Server;
 use spool::Spool;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+pub use system::system;
 
 /// Refused lines of one batch that are logged with their text.
 const LOGGED_LINES: u32 = 3;
@@ -52,39 +76,72 @@ pub fn renew_ledger(counts: &mut TickMetrics, data_dir: &Path) {
 }
 
 /// Takes ticks until their producer is gone and everything is stored, or until the deadline: then
-/// what is left goes to the spool. An error means that it never began: the configuration names a
-/// version that this build cannot speak.
+/// what is left goes to the spool. `derived` takes other points meanwhile. An error means that it
+/// never began: the configuration names a version that this build cannot speak.
 pub async fn run(
     consumer: Consumer<Tick>,
     config: InfluxConfig,
     spool: PathBuf,
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
+    derived: Arc<Derived>,
     stop: Stop,
 ) -> Result<(), String> {
     let server = Server::new(&config)?;
-    let counts = &metrics.influx;
-    let spool = match config.spool_max_bytes {
+    let (counts, derived_counts) = (&metrics.influx, &metrics.influx_derived);
+    let open = |spool: PathBuf, bytes: u64, of: fn(&Metrics) -> &TickMetrics| match bytes {
         0 => None,
-        bytes => Spool::start(spool, bytes, Arc::clone(&metrics))
-            .inspect_err(|e| tracing::error!("influx: no spool: {e}; ticks wait in memory alone"))
+        bytes => Spool::start(spool, bytes, Arc::clone(&metrics), of)
+            .inspect_err(|e| tracing::error!("influx: no spool: {e}; points wait in memory alone"))
             .ok(),
     };
-    let under_way = UnderWay::default();
-    let mut queue = Queue::new(consumer, config, registry, spool, counts, &under_way);
-    let mut batch = Batch::default();
-    tokio::select! {
-        () = pump(&mut queue, &mut batch, &server, stop.clone()) => {}
-        () = intake::deadline(stop) => {
-            queue.drain();
-            if let left @ 1.. = batch.unresolved() + queue.points() {
-                tracing::warn!(left, "{}: points not stored before the stop", server.place);
-            }
+    let memory = bars::Memory::open(&spool).await;
+    let bars = Bars::new(&derived, &metrics.rollup, memory, Arc::clone(&registry));
+    let second = open(derived_dir(&spool), config.spool_max_bytes / 4, |m| {
+        &m.influx_derived
+    });
+    let (ours, others) = (UnderWay::default(), UnderWay::default());
+    let disk = Disk::new(second, derived_counts, &others);
+    let mut outbound = Outbound::new(&derived, disk, &config);
+    let disk = Disk::new(open(spool, config.spool_max_bytes, |m| &m.influx), counts, &ours);
+    let mut queue = Queue::new(consumer, config, registry, disk, bars);
+    let (mut batch, mut derived_batch) = (Batch::default(), Batch::default());
+    let ready = tokio::sync::Notify::new();
+    let ticks = async {
+        intake::alongside(set_up(&server, counts), || pump::Supply::drain(&mut queue)).await;
+        ready.notify_one();
+        pump::pump(&mut queue, &mut batch, &server, stop.clone()).await;
+        derived.close();
+    };
+    let points = async {
+        intake::alongside(ready.notified(), || pump::Supply::drain(&mut outbound)).await;
+        pump::pump(&mut outbound, &mut derived_batch, &server, stop.clone()).await;
+    };
+    let left = tokio::select! {
+        _ = async { tokio::join!(ticks, points) } => false,
+        () = intake::deadline(stop.clone()) => true,
+    };
+    if left {
+        pump::Supply::drain(&mut queue);
+        if let left @ 1.. = batch.unresolved() + queue.points() {
+            tracing::warn!(left, "{}: points not stored before the stop", server.place);
         }
     }
-    queue.finish(batch).await;
+    let bars = queue.finish(batch).await;
+    outbound.finish(derived_batch).await;
+    bars.close().await;
     counts.ledger.close();
     Ok(())
+}
+
+/// Beside the ticks' spool.
+fn derived_dir(spool: &Path) -> PathBuf {
+    spool.with_file_name("influx-derived")
+}
+
+/// Brings database and policies, or buckets, to what they should be, and says what was found.
+pub async fn set_up_now(config: &InfluxConfig, mend: bool) -> Result<Vec<Report>, String> {
+    Server::new(config)?.set_up(mend).await
 }
 
 /// Points of the batch that is being written: of this run, or of an earlier one.
@@ -110,42 +167,9 @@ pub async fn probe(config: InfluxConfig) -> Result<String, String> {
     Ok(format!("{version}, answers in {answered:.1?}"))
 }
 
-/// A batch from memory and one from disk by turns: after an outage new ticks are stored at once,
-/// and the old ones behind them.
-async fn pump(queue: &mut Queue<'_>, batch: &mut Batch, server: &Server, stop: Stop) {
-    let (counts, under_way) = (queue.counts, queue.under_way);
-    intake::alongside(set_up(server, counts), || queue.drain()).await;
-    let mut disk_next = true;
-    loop {
-        queue.drain();
-        let closed = queue.is_closed();
-        if closed && queue.is_empty() {
-            return;
-        }
-        let hurry = closed || stop.borrow().is_some();
-        let due = queue.due(hurry);
-        if queue.has_frames() && (disk_next || !due) {
-            disk_next = false;
-            let Some(taken) = queue.take_frame().await else {
-                continue;
-            };
-            *batch = taken;
-        } else if due {
-            disk_next = true;
-            *batch = queue.take_batch();
-        } else {
-            tokio::time::sleep(intake::POLL).await;
-            continue;
-        }
-        let work = deliver(batch, server, counts, under_way);
-        intake::alongside(work, || queue.drain()).await;
-        queue.delivered(batch);
-    }
-}
-
 async fn set_up(server: &Server, counts: &TickMetrics) {
     let mut failures = 0;
-    while let Err(reason) = server.set_up().await {
+    while let Err(reason) = server.set_up(false).await {
         failures += 1;
         counts.retries.add(1);
         if failures == 1 {
@@ -155,109 +179,6 @@ async fn set_up(server: &Server, counts: &TickMetrics) {
     }
     if failures > 0 {
         tracing::info!("{}: ready after {failures} failed attempts", server.place);
-    }
-}
-
-/// Where the fate of a batch's points is counted.
-struct Tallies<'a> {
-    stored: &'a Counter,
-    expired: &'a Counter,
-    dropped: &'a Counter,
-    under_way: &'a Counter,
-}
-
-impl<'a> Tallies<'a> {
-    fn of(source: Source, counts: &'a TickMetrics, under_way: &'a UnderWay) -> Tallies<'a> {
-        if source == (Source::Spool { backlog: true }) {
-            return Tallies {
-                stored: &counts.backlog.stored,
-                expired: &counts.backlog.expired,
-                dropped: &counts.backlog.dropped,
-                under_way: &under_way.backlog,
-            };
-        }
-        Tallies {
-            stored: &counts.stored,
-            expired: &counts.expired,
-            dropped: &counts.dropped,
-            under_way: &under_way.own,
-        }
-    }
-}
-
-/// What comes from the disk was settled as it went there.
-fn begin<'a>(batch: &Batch, range: &Range<usize>, ledger: &'a Ledger) -> Option<Begun<'a>> {
-    let shares = || ledger.shares(&batch.lines.tally_of(range));
-    let begin = || ledger.begin(Settler::Publisher, shares(), Effect::Sent);
-    (batch.source == Source::Memory).then(begin)
-}
-
-/// Writes the batch until each of its lines is stored, too old, or refused for good.
-async fn deliver(batch: &mut Batch, server: &Server, counts: &TickMetrics, under_way: &UnderWay) {
-    let tallies = Tallies::of(batch.source, counts, under_way);
-    let mut settlement = None;
-    let (mut failures, mut refused) = (0, 0u32);
-    while let Some(range) = batch.next() {
-        let n = range.len();
-        let (unresolved, mut wait) = (batch.unresolved(), None);
-        settlement = settlement.or_else(|| begin(batch, &range, &counts.ledger));
-        match server.write(batch.lines.text(&range).to_vec()).await {
-            Answer::Stored { expired } => {
-                let expired = expired.min(n);
-                tallies.expired.add(expired as u64);
-                tallies.stored.add((n - expired) as u64);
-                batch.resolved();
-            }
-            Answer::Refused(_) | Answer::TooLarge if n > 1 => batch.split(),
-            answer @ (Answer::Refused(_) | Answer::TooLarge) => {
-                refused += 1;
-                if refused <= LOGGED_LINES {
-                    let line = String::from_utf8_lossy(batch.lines.text(&range));
-                    let line = line.trim_end();
-                    tracing::error!(line, ?answer, "{}: point refused, dropped", server.place);
-                }
-                tallies.dropped.add(1);
-                counts.lost.add(batch.lines.owner(range.start), 1);
-                batch.resolved();
-            }
-            Answer::Missing(reason) => {
-                if failures == 0 {
-                    tracing::warn!("{reason}; creating it");
-                }
-                let made = server.set_up().await;
-                wait = Some((made.err().unwrap_or(reason), None));
-            }
-            Answer::Retry { reason, after } => wait = Some((reason, after)),
-        }
-        tallies.under_way.set(batch.unresolved() as u64);
-        // Unanswered, it may have been taken all the same: that stays open until the next answer.
-        if let Some(answered) = settlement.take_if(|_| wait.is_none())
-            && batch.unresolved() < unresolved
-        {
-            answered.complete();
-        }
-        if let Some((reason, after)) = wait {
-            failures += 1;
-            counts.retries.add(1);
-            if failures == 1 {
-                tracing::warn!("{reason} (will try again)");
-            }
-            let pause = intake::backoff(failures);
-            tokio::time::sleep(after.map_or(pause, |after| after.max(pause))).await;
-        } else if failures > 0 {
-            tracing::info!(
-                "{}: answers again after {failures} failed attempts",
-                server.place
-            );
-            failures = 0;
-        }
-    }
-    if refused > LOGGED_LINES {
-        tracing::error!(
-            refused,
-            "{}: points of one batch refused, dropped",
-            server.place
-        );
     }
 }
 

@@ -124,6 +124,18 @@ pub fn change_24h(day: &DayStats) -> Option<i64> {
 /// Decimals of [`change_24h`].
 pub const CHANGE_SCALE: Scale = 4;
 
+/// The share of the last 24 hours in which trades were watched, as an integer at [`SEEN_SCALE`]: 1
+/// where high, low, change and volume are those of the whole day.
+pub fn seen_24h(day: &DayStats) -> i64 {
+    let minutes = i64::from(day.seen_minutes).min(MINUTES_OF_A_DAY);
+    minutes * decimal::pow10(SEEN_SCALE) as i64 / MINUTES_OF_A_DAY
+}
+
+/// Decimals of [`seen_24h`].
+pub const SEEN_SCALE: Scale = 4;
+
+const MINUTES_OF_A_DAY: i64 = 24 * 60;
+
 /// Nearest integer, halves away from zero.
 fn div_round(n: i128, d: i128) -> i128 {
     let (quotient, rest) = (n / d, n % d);

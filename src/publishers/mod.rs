@@ -3,8 +3,9 @@
 //!
 //! Signals: engine ring ▸ [`journal`] (the one that is always there) ▸ [`follow`] for each store,
 //! which reads the journal from that store's own cursor. Ticks: one ring for each tick store
-//! ([`influx`], [`parquet`]).
+//! ([`influx`], [`parquet`]). The last 24 hours, by minutes: [`days`].
 
+pub mod days;
 pub mod follow;
 pub mod influx;
 mod intake;

@@ -9,6 +9,7 @@ mod market;
 mod notify;
 mod pairs;
 mod read;
+mod results;
 mod rows;
 mod schema;
 mod server;
@@ -16,6 +17,7 @@ mod watch;
 
 pub use market::market;
 pub use read::signals_since;
+pub use results::{Results, TradingResult};
 pub use schema::{Migrated, Pending, migrate, pending};
 pub use server::{Limits, Server, probe};
 pub use watch::watch;

@@ -11,11 +11,11 @@ use tickforge::market::{
     DayStats, Event, Instrument, Market, Quote, Registry, Side, Status, Tick, Trade,
 };
 use tickforge::metrics::{Metrics, TickMetrics};
-use tickforge::publishers::influx;
+use tickforge::publishers::influx::{self, Derived};
 
 const HOUR_NS: i64 = 3_600_000_000_000;
 
-fn config(database: &str) -> Option<InfluxConfig> {
+pub fn config(database: &str) -> Option<InfluxConfig> {
     Some(InfluxConfig {
         url: crate::servers::influx_url()?,
         version: 1,
@@ -29,6 +29,8 @@ fn config(database: &str) -> Option<InfluxConfig> {
         timeout: Duration::from_secs(5),
         max_waiting: 100_000,
         spool_max_bytes: 0,
+        metrics_every: Duration::from_secs(10),
+        performance_every: Duration::from_secs(60),
     })
 }
 
@@ -82,6 +84,7 @@ pub async fn publish(config: &InfluxConfig, ticks: &[Tick]) -> TickMetrics {
         std::path::PathBuf::new(),
         registry(),
         Arc::clone(&metrics),
+        Derived::new(Arc::clone(&metrics)),
         stopped,
     );
     run.await.expect("version 1");
@@ -139,7 +142,7 @@ pub async fn rows(config: &InfluxConfig, query: &str) -> Vec<Vec<Value>> {
         .collect()
 }
 
-async fn fresh(config: &InfluxConfig) {
+pub async fn fresh(config: &InfluxConfig) {
     assert_eq!(influx::accept(config), Ok(()));
     let drop = format!("DROP DATABASE {}", config.database);
     post(config, "query", &[("q", &drop)], String::new()).await;
@@ -158,6 +161,7 @@ async fn trades_of_one_millisecond_are_points_of_their_own_and_repeats_are_not()
         open: 200,
         last: 210,
         volume: 5,
+        seen_minutes: 144,
     };
     let quote = Quote {
         bid: 100,
@@ -266,6 +270,7 @@ async fn old_points_expire_and_a_refused_one_costs_no_other() {
         open: 200,
         last: 210,
         volume: 5,
+        seen_minutes: 144,
     };
     let bad = [trade(60, now, day), trade(61, now, day)];
     let more: Vec<Tick> = (70..80).map(|id| trade(id, now, unknown)).collect();
@@ -291,7 +296,8 @@ async fn a_database_dropped_in_the_middle_is_made_again() {
         config.clone(),
         no_spool,
         registry(),
-        metrics,
+        Arc::clone(&metrics),
+        Derived::new(metrics),
         stopped,
     );
     let now = clock::now_ns();

@@ -141,6 +141,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             say(StatusCode::NOT_FOUND, "not found", &message)
         }
         (Method::POST, "/api/v2/buckets") => create(&shared, &body).await,
+        (Method::GET, "/api/v2/buckets") => bucket(&shared, &query["name"]).await,
+        (Method::PATCH, path) if path.starts_with("/api/v2/buckets/") => {
+            mend(&shared, path.trim_start_matches("/api/v2/buckets/"), &body).await
+        }
         (Method::POST, "/api/v2/write") => write(&shared, &query, body).await,
         (_, path) => say(StatusCode::NOT_FOUND, "not found", path),
     }
@@ -167,8 +171,8 @@ async fn create(shared: &Shared, body: &[u8]) -> Response {
     let default = if policy == "realtime" { " DEFAULT" } else { "" };
     let statement = format!(
         "CREATE DATABASE \"{database}\"; CREATE RETENTION POLICY \"{policy}\" ON \"{database}\" \
-         DURATION {}s REPLICATION 1{default}",
-        rule["everySeconds"]
+         DURATION {}s REPLICATION 1 SHARD DURATION {}s{default}",
+        rule["everySeconds"], rule["shardGroupDurationSeconds"]
     );
     let mut url: reqwest::Url = format!("{}/query", shared.upstream).parse().expect("a URL");
     url.query_pairs_mut().append_pair("q", &statement);
@@ -180,6 +184,62 @@ async fn create(shared: &Shared, body: &[u8]) -> Response {
     }
     assert!(!text.contains("error"), "{statement}: {text}");
     reply(StatusCode::CREATED, request.to_string())
+}
+
+async fn ask(shared: &Shared, statement: &str) -> Value {
+    let mut url: reqwest::Url = format!("{}/query", shared.upstream).parse().expect("a URL");
+    url.query_pairs_mut().append_pair("q", statement);
+    let answer = shared.client.post(url).send().await.expect("an answer");
+    let text = answer.text().await.expect("a text");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// A bucket's id says its name.
+fn id_of(name: &str) -> String {
+    name.bytes().map(|b| format!("{b:02x}")).collect()
+}
+
+fn name_of(id: &str) -> String {
+    let bytes = (0..id.len()).step_by(2);
+    let bytes = bytes.map(|i| u8::from_str_radix(&id[i..i + 2], 16).expect("hex"));
+    String::from_utf8(bytes.collect()).expect("a name")
+}
+
+async fn bucket(shared: &Shared, name: &str) -> Response {
+    let (database, policy) = name.split_once('/').expect("database and policy");
+    let statement = format!("SHOW RETENTION POLICIES ON \"{database}\"");
+    let answer = ask(shared, &statement).await;
+    let rows = answer["results"][0]["series"][0]["values"].as_array();
+    let row = rows.into_iter().flatten().find(|row| row[0] == policy);
+    let Some(row) = row else {
+        let message = format!("bucket \"{name}\" not found");
+        return say(StatusCode::NOT_FOUND, "not found", &message);
+    };
+    let seconds = |text: &Value| {
+        let hours = text
+            .as_str()
+            .and_then(|t| t.split_once('h'))
+            .expect("hours");
+        hours.0.parse::<u64>().expect("a number") * 3600
+    };
+    let rule = json!({"type": "expire", "everySeconds": seconds(&row[1]),
+        "shardGroupDurationSeconds": seconds(&row[2])});
+    let bucket = json!({"id": id_of(name), "name": name, "retentionRules": [rule]});
+    reply(StatusCode::OK, json!({"buckets": [bucket]}).to_string())
+}
+
+async fn mend(shared: &Shared, id: &str, body: &[u8]) -> Response {
+    let name = name_of(id);
+    let (database, policy) = name.split_once('/').expect("database and policy");
+    let request: Value = serde_json::from_slice(body).expect("JSON");
+    let rule = &request["retentionRules"][0];
+    let (keeps, shard) = (&rule["everySeconds"], &rule["shardGroupDurationSeconds"]);
+    let statement = format!(
+        "ALTER RETENTION POLICY \"{policy}\" ON \"{database}\" DURATION {keeps}s SHARD DURATION {shard}s"
+    );
+    let answer = ask(shared, &statement).await;
+    assert_eq!(answer["results"][0]["error"], Value::Null, "{statement}");
+    reply(StatusCode::OK, json!({"id": id, "name": name}).to_string())
 }
 
 async fn write(shared: &Shared, query: &HashMap<String, String>, body: Bytes) -> Response {
@@ -222,7 +282,7 @@ async fn write(shared: &Shared, query: &HashMap<String, String>, body: Bytes) ->
     }
 }
 
-fn config(front: &Front, database: &str) -> InfluxConfig {
+pub fn config(front: &Front, database: &str) -> InfluxConfig {
     InfluxConfig {
         url: front.url.clone(),
         version: 2,
@@ -236,6 +296,8 @@ fn config(front: &Front, database: &str) -> InfluxConfig {
         timeout: Duration::from_secs(5),
         max_waiting: 100_000,
         spool_max_bytes: 0,
+        metrics_every: Duration::from_secs(10),
+        performance_every: Duration::from_secs(60),
     }
 }
 
@@ -327,6 +389,7 @@ async fn refusals_and_overload_of_2_x_cost_what_they_must() {
         open: 200,
         last: 210,
         volume: 5,
+        seen_minutes: 144,
     };
     let mut ticks = vec![trade(1, now - 3 * 3_600_000_000_000, unknown)];
     ticks.push(trade(2, now, known));

@@ -247,7 +247,10 @@ async fn caches_hold_what_was_written_for_a_while(_: RedisConfig, mut look: Conn
     let market = MarketData {
         price: Decimal::new(4_500_050, 2),
         volume_24h: Decimal::new(123_456_789, 2),
+        high_24h: Decimal::new(4_600_000, 2),
+        low_24h: Decimal::new(4_400_000, 2),
         change_24h: Decimal::new(-25, 1),
+        seen_24h: Decimal::ONE,
         last_updated: now(),
     };
     let minute = Duration::from_secs(60);
@@ -436,6 +439,11 @@ async fn lists_streams_and_sets_are_bounded(_: RedisConfig, mut look: Connection
             timestamp: Decimal::new(1_705_329_930, 0),
             exchange: "binance".to_owned(),
             sequence,
+            high_24h: Decimal::new(46_000, 0),
+            low_24h: Decimal::new(44_000, 0),
+            volume_24h: Decimal::new(123_456, 2),
+            change_24h: Decimal::new(25, 1),
+            seen_24h: Decimal::new(5, 1),
         };
         let mut pipeline = redis::pipe();
         update.append(&mut pipeline, &key, 100);

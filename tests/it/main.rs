@@ -10,6 +10,7 @@ mod alloc;
 mod api_keys;
 mod applications;
 mod archive;
+mod bars;
 mod capture;
 mod config;
 mod daemon;
@@ -25,6 +26,8 @@ mod fuzz;
 mod influx;
 #[cfg(feature = "influxdb2")]
 mod influx2;
+mod influx_rate;
+mod influx_setup;
 mod ingest;
 mod keyspace;
 mod kill;

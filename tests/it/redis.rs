@@ -496,9 +496,10 @@ async fn market_updates_are_conflated_and_cached() {
                 let day = DayStats {
                     open: 800_000_000,
                     last: price,
-                    high: 0,
-                    low: 0,
+                    high: 1_000_000_000,
+                    low: 100_000_000,
                     volume: n,
+                    seen_minutes: 360,
                 };
                 let event = Event::from_trade(id, 1_705_329_930_500_000_000, 0, trade);
                 assert!(producer.push(Tick { event, day }).is_ok());
@@ -523,11 +524,16 @@ async fn market_updates_are_conflated_and_cached() {
             .filter(|e| e["exchange"] == "kraken")
             .collect();
         let expected = [
+            ("change_24h", "25"),
             ("exchange", "kraken"),
+            ("high_24h", "10"),
+            ("low_24h", "1"),
             ("price", "10"),
+            ("seen_24h", "0.25"),
             ("sequence", "1"),
             ("timestamp", "1705329930.5"),
             ("volume", "5"),
+            ("volume_24h", "0.0000001"),
         ];
         assert_eq!(kraken.len(), 1);
         assert_eq!(kraken[0].len(), expected.len());
@@ -545,8 +551,11 @@ async fn market_updates_are_conflated_and_cached() {
                 .expect("a hash");
             let expected = [
                 ("change_24h", "25"),
+                ("high_24h", "10"),
                 ("last_updated", "2024-01-15T14:45:30.5Z"),
+                ("low_24h", "1"),
                 ("price", "10"),
+                ("seen_24h", "0.25"),
                 ("volume_24h", "0.0000001"),
             ];
             let expected = expected.map(|(k, v)| (k.to_owned(), v.to_owned()));

@@ -3,7 +3,7 @@
 
 use crate::daemon::{self, Exchange, Process, u64_of};
 use crate::influx2::Front;
-use crate::servers;
+use crate::{bars, servers};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -103,6 +103,16 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Bars are those of the points, whatever was on disk meanwhile.
+    fn bars(&self) {
+        if let Some(python) = bars::python() {
+            let (_, compared) = bars::compare(&python, &self.influx, &self.database);
+            assert!(compared[0] > 5, "{compared:?}");
+        }
+    }
+}
+
 fn by_symbol(trades: impl IntoIterator<Item = (String, String)>) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for (symbol, _) in trades {
@@ -161,6 +171,7 @@ async fn a_store_away_for_longer_than_memory_holds_misses_nothing() {
         truth.values().sum::<u64>()
     );
     assert_eq!(u64_of(&summary, "/ticks/dropped"), 0);
+    place.bars();
 }
 
 #[tokio::test]
@@ -195,6 +206,7 @@ async fn what_a_killed_daemon_spooled_is_delivered_by_the_next_one() {
     assert_eq!(u64_of(&summary, stored), u64_of(&summary, offered));
     let points: u64 = place.points().await.values().sum();
     assert_eq!(points, found + u64_of(&summary, stored));
+    place.bars();
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ impl Batch {
 
     /// Those that are not resolved yet, by themselves.
     pub fn rest(&self) -> Lines {
-        let mut rest = Lines::default();
+        let mut rest = Lines::of(self.lines.policy);
         for (owner, line) in self.todo.iter().flat_map(|r| self.lines.each_of(r)) {
             rest.push(owner, |out| out.extend_from_slice(line));
         }

@@ -1,6 +1,7 @@
-//! Encoded lines, and which instrument each is of, so that a lost one is counted where it is
-//! missed. Knows no market and no network.
+//! Encoded lines for one policy, and which instrument each is of, so that a lost one is counted
+//! where it is missed. Knows no market and no network.
 
+use super::policy::Policy;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -9,6 +10,8 @@ pub type Tally = Vec<(Arc<str>, u64)>;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lines {
+    /// Where they are to be written.
+    pub policy: Policy,
     text: Vec<u8>,
     /// Where each line ends in `text`.
     ends: Vec<usize>,
@@ -16,11 +19,28 @@ pub struct Lines {
 }
 
 impl Lines {
+    pub fn of(policy: Policy) -> Lines {
+        Lines {
+            policy,
+            ..Lines::default()
+        }
+    }
+
     /// Appends a line of this instrument.
     pub fn push(&mut self, owner: &Arc<str>, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.text);
         self.ends.push(self.text.len());
         self.owners.push(Arc::clone(owner));
+    }
+
+    /// The same where `write` says that it made one; whether it did.
+    pub fn push_if(&mut self, owner: &Arc<str>, write: impl FnOnce(&mut Vec<u8>) -> bool) -> bool {
+        let made = write(&mut self.text);
+        if made {
+            self.ends.push(self.text.len());
+            self.owners.push(Arc::clone(owner));
+        }
+        made
     }
 
     pub fn len(&self) -> usize {

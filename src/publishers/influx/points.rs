@@ -4,8 +4,8 @@
 //! and side added; `market_quotes` holds best bids and offers.
 
 use super::line::{self, Line};
-use crate::market::{Event, Instrument, Kind, Side, Tick};
-use crate::publishers::intake::{self, CHANGE_SCALE, Known};
+use crate::market::{Event, Instrument, Kind, Registry, Side, Tick};
+use crate::publishers::intake::{self, CHANGE_SCALE, Instruments, Known, SEEN_SCALE};
 use std::sync::Arc;
 
 /// Spread of points that carry the time of their receipt, ns: far below what that time is good for.
@@ -15,9 +15,26 @@ const RECEIPT_RESOLUTION_NS: u64 = 1_000;
 pub struct Series {
     /// `binance BTC/USDT`.
     pub name: Arc<str>,
+    /// Symbol and exchange, as the store's tags have them.
+    tags: (String, String),
     trades: Vec<u8>,
     quotes: Vec<u8>,
     resolution_ns: u64,
+}
+
+impl Series {
+    /// The beginning of the lines of trades and bars.
+    pub fn trades(&self) -> &[u8] {
+        &self.trades
+    }
+
+    pub fn tags(&self) -> &(String, String) {
+        &self.tags
+    }
+
+    pub fn resolution_ns(&self) -> u64 {
+        self.resolution_ns
+    }
 }
 
 pub fn series(instrument: &Instrument) -> Series {
@@ -27,9 +44,21 @@ pub fn series(instrument: &Instrument) -> Series {
     ];
     Series {
         name: format!("{} {}", instrument.exchange, instrument.symbol).into(),
+        tags: (
+            line::tag(&instrument.symbol),
+            line::tag(instrument.exchange),
+        ),
         trades: line::series("market_data", &tags),
         quotes: line::series("market_quotes", &tags),
         resolution_ns: u64::from(instrument.stamp_resolution_ns.max(1)),
+    }
+}
+
+/// The lines of trades and quotes, as they are posted; for whoever wants to know what that costs.
+pub fn render(registry: &Arc<Registry>, ticks: &[Tick], out: &mut Vec<u8>) {
+    let mut known = Instruments::new(Arc::clone(registry), series);
+    for tick in ticks {
+        encode(tick, known.get(tick.event.instrument), out);
     }
 }
 
@@ -53,11 +82,25 @@ fn encode_trade(tick: &Tick, known: &Known<Series>, out: &mut Vec<u8>) {
     if let Some(change) = intake::change_24h(day) {
         line.decimal("change_24h", change, CHANGE_SCALE);
     }
+    if day.open != 0 {
+        line.decimal("volume_24h", day.volume, known.amount_scale);
+        line.decimal("seen_24h", intake::seen_24h(day), SEEN_SCALE);
+    }
     line.id("id", trade.id);
     let bought = trade.taker == Side::Buy;
     line.text("side", if bought { "buy" } else { "sell" });
-    let offset = trade.id % u128::from(known.label.resolution_ns);
-    line.end(event.time_ns().saturating_add(offset as i64));
+    line.end(trade_time_ns(event, known.label.resolution_ns));
+}
+
+/// The time of a trade's point: the event's, and below its resolution a part of its id.
+pub fn trade_time_ns(event: &Event, resolution_ns: u64) -> i64 {
+    let id = event.trade().id;
+    // Most ids are numbers of 64 bits, and a remainder of those is ten times as fast.
+    let offset = match u64::try_from(id) {
+        Ok(id) => id % resolution_ns,
+        Err(_) => (id % u128::from(resolution_ns)) as u64,
+    };
+    event.time_ns().saturating_add(offset as i64)
 }
 
 /// An empty side has an amount of 0 and no price.
@@ -114,7 +157,8 @@ mod tests {
 
     #[test]
     fn trades_of_one_millisecond_get_times_of_their_own() {
-        let fields = "high_24h=0.00000046,low_24h=0.00000044,change_24h=2.5";
+        let fields = "high_24h=0.00000046,low_24h=0.00000044,change_24h=2.5,\
+                      volume_24h=0.00000007,seen_24h=0.5";
         let line = |id: &str, ns: &str| {
             format!(
                 "market_data,symbol=BTC/USDT,exchange=binance price=45000.5,volume=0.00001,\

@@ -2,34 +2,22 @@
 //! means.
 //!
 //! Holds no points and never tries again by itself. What the two APIs do differently is in `one`
-//! and `two`.
+//! and `two`; both answer InfluxQL (`query`).
 
 mod one;
+mod query;
 #[cfg(feature = "influxdb2")]
 mod two;
 
+use super::policy::{Outcome, Policy, Report, Terms};
 use crate::config::InfluxConfig;
 use one::One;
+pub use query::{Row, Series};
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Response, StatusCode, Url};
 use std::time::Duration;
 #[cfg(feature = "influxdb2")]
 use two::Two;
-
-/// Retention policies: name, how long it keeps, and whether it is the default one.
-const POLICIES: [(&str, Duration, bool); 4] = [
-    ("realtime", hours(1), true),
-    ("short_term", hours(7 * 24), false),
-    ("medium_term", hours(90 * 24), false),
-    ("long_term", hours(104 * 7 * 24), false),
-];
-
-const fn hours(n: u64) -> Duration {
-    Duration::from_secs(n * 3600)
-}
-
-/// The policy of ticks.
-const TICKS: &str = "realtime";
 
 /// What became of a write.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,6 +44,25 @@ enum Verdict {
     TooLarge,
     Missing,
     Retry,
+}
+
+/// A policy that a server has.
+struct Held {
+    policy: Policy,
+    terms: Terms,
+    /// Of a bucket.
+    id: String,
+}
+
+/// Why a policy was not looked at, made or changed.
+enum Fault {
+    /// Only an administrator may.
+    Forbidden(String),
+    /// There already, made by another one just now.
+    Exists,
+    /// Not there.
+    Missing,
+    Other(String),
 }
 
 pub struct Server {
@@ -105,14 +112,116 @@ impl Server {
         Ok(Server { api, place })
     }
 
-    /// Creates what ticks are written to where it is missing: the database and its policies, or a
-    /// bucket for each policy.
-    pub async fn set_up(&self) -> Result<(), String> {
-        match &self.api {
-            Api::One(one) => one.set_up().await,
-            #[cfg(feature = "influxdb2")]
-            Api::Two(two) => two.set_up().await,
+    /// Creates the database and its policies, or a bucket for each policy, where they are missing.
+    /// A policy that differs is changed where `mend` says so, and else told of in the log.
+    pub async fn set_up(&self, mend: bool) -> Result<Vec<Report>, String> {
+        let held = match self.held().await {
+            Ok(held) => held,
+            Err(Fault::Forbidden(reason)) => return Ok(self.forbidden(&reason)),
+            Err(Fault::Exists | Fault::Missing) => Vec::new(),
+            Err(Fault::Other(reason)) => return Err(format!("{}: {reason}", self.place)),
+        };
+        let mut reports = Vec::new();
+        for policy in Policy::ALL {
+            let held = held.iter().find(|h| h.policy == policy);
+            reports.push(self.settle(policy, held, mend).await?);
         }
+        Ok(reports)
+    }
+
+    async fn settle(
+        &self,
+        policy: Policy,
+        held: Option<&Held>,
+        mend: bool,
+    ) -> Result<Report, String> {
+        let (place, name) = (&self.place, policy.name());
+        let differences = held.map_or_else(Vec::new, |h| h.terms.differences(&policy.wanted()));
+        let done = match held {
+            Some(_) if differences.is_empty() => Ok(Outcome::Ok),
+            Some(held) if mend => self.mend(held).await.map(|()| Outcome::Mended),
+            Some(_) => Ok(Outcome::Differs),
+            None => self.create(policy).await.map(|()| Outcome::Created),
+        };
+        let state = match done {
+            Ok(state) => state,
+            Err(Fault::Exists) => Outcome::Ok,
+            Err(Fault::Forbidden(reason)) => {
+                tracing::warn!("{place}: policy {name}: {reason}; an administrator has to");
+                Outcome::Forbidden
+            }
+            Err(Fault::Missing) => return Err(format!("{place}: policy {name}: not found")),
+            Err(Fault::Other(reason)) => return Err(format!("{place}: policy {name}: {reason}")),
+        };
+        if state == Outcome::Differs {
+            let told: Vec<String> = differences.iter().map(ToString::to_string).collect();
+            let told = told.join(", ");
+            tracing::warn!("{place}: policy {name}: {told}; `tickforge influx setup` mends it");
+        }
+        if matches!(state, Outcome::Created | Outcome::Mended) {
+            tracing::info!("{place}: policy {name}: {state:?}");
+        }
+        Ok(Report {
+            policy: name,
+            state,
+            differences,
+        })
+    }
+
+    fn forbidden(&self, reason: &str) -> Vec<Report> {
+        let place = &self.place;
+        tracing::warn!("{place}: policies are not seen: {reason}; an administrator has to set up");
+        let report = |policy: Policy| Report {
+            policy: policy.name(),
+            state: Outcome::Forbidden,
+            differences: Vec::new(),
+        };
+        Policy::ALL.map(report).into()
+    }
+
+    async fn held(&self) -> Result<Vec<Held>, Fault> {
+        match &self.api {
+            Api::One(one) => one.held().await,
+            #[cfg(feature = "influxdb2")]
+            Api::Two(two) => two.held().await,
+        }
+    }
+
+    async fn create(&self, policy: Policy) -> Result<(), Fault> {
+        match &self.api {
+            Api::One(one) => one.create(policy).await,
+            #[cfg(feature = "influxdb2")]
+            Api::Two(two) => two.create(policy).await,
+        }
+    }
+
+    async fn mend(&self, held: &Held) -> Result<(), Fault> {
+        match &self.api {
+            Api::One(one) => one.mend(held.policy).await,
+            #[cfg(feature = "influxdb2")]
+            Api::Two(two) => two.mend(held).await,
+        }
+    }
+
+    /// Rows of one or more InfluxQL statements, in order; an error names the place and the reason.
+    pub async fn query(&self, statements: &str) -> Result<Vec<Series>, String> {
+        let request = match &self.api {
+            Api::One(one) => one.query_request(statements),
+            #[cfg(feature = "influxdb2")]
+            Api::Two(two) => two.query_request(statements),
+        };
+        let place = &self.place;
+        let answer = request.send().await;
+        let answer = answer.map_err(|e| format!("{place}: {}", causes(&e)))?;
+        let status = answer.status();
+        let bytes = answer.bytes().await;
+        let bytes = bytes.map_err(|e| format!("{place}: {}", causes(&e)))?;
+        if !status.is_success() {
+            let body = String::from_utf8_lossy(&bytes);
+            let reason = describe(status, error_of(&body), &body);
+            return Err(format!("{place}: query: {reason}"));
+        }
+        query::parse(&bytes).map_err(|reason| format!("{place}: query: {reason}"))
     }
 
     /// Its version, from an answer that needs no login; an error where it is another one than
@@ -134,12 +243,12 @@ impl Server {
         }
     }
 
-    /// Writes lines to the policy of ticks.
-    pub async fn write(&self, lines: Vec<u8>) -> Answer {
+    /// Writes lines to a policy.
+    pub async fn write(&self, policy: Policy, lines: Vec<u8>) -> Answer {
         let request = match &self.api {
-            Api::One(one) => one.write(),
+            Api::One(one) => one.write(policy),
             #[cfg(feature = "influxdb2")]
-            Api::Two(two) => two.write(),
+            Api::Two(two) => two.write(policy),
         };
         match request.body(lines).send().await {
             Ok(answer) => {

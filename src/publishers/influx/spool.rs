@@ -67,12 +67,17 @@ enum Take {
 
 impl Spool {
     /// An error means that there is no thread, and so no spool.
-    pub fn start(dir: PathBuf, max_bytes: u64, metrics: Arc<Metrics>) -> std::io::Result<Spool> {
+    pub fn start(
+        dir: PathBuf,
+        max_bytes: u64,
+        metrics: Arc<Metrics>,
+        of: fn(&Metrics) -> &TickMetrics,
+    ) -> std::io::Result<Spool> {
         let (commands, orders) = sync_channel(COMMANDS);
         let (answers, reports) = sync_channel(COMMANDS * 4);
         let thread = std::thread::Builder::new().name("spool".to_owned());
         let thread = thread.spawn(move || {
-            let ledger = &metrics.influx.ledger;
+            let ledger = &of(&metrics).ledger;
             work(dir, max_bytes, &orders, &answers, ledger);
         })?;
         Ok(Spool {

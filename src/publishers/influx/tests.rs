@@ -24,6 +24,8 @@ fn config(url: String) -> InfluxConfig {
         timeout: Duration::from_millis(300),
         max_waiting: 10_000,
         spool_max_bytes: 0,
+        metrics_every: Duration::from_secs(10),
+        performance_every: Duration::from_secs(60),
     }
 }
 
@@ -50,6 +52,7 @@ pub fn trade(id: u128) -> Tick {
         open: 400,
         last: 410,
         volume: 7,
+        seen_minutes: 720,
     };
     Tick {
         event: Event::from_trade(0, TIME, TIME + 5, trade),
@@ -119,10 +122,6 @@ fn request(stream: &mut TcpStream) -> (String, String) {
     }
 }
 
-fn may_be_spawned<F: Future + Send + 'static>(task: F) -> F {
-    task
-}
-
 /// Offers trades to a server until all are resolved.
 async fn publish(config: InfluxConfig, spool: &Path, trades: u128) -> TickMetrics {
     let (mut producer, consumer) = ring(1024);
@@ -133,15 +132,17 @@ async fn publish(config: InfluxConfig, spool: &Path, trades: u128) -> TickMetric
     let metrics = Arc::new(Metrics::default());
     let (_stop, stopped) = tokio::sync::watch::channel(None);
     let counts = Arc::clone(&metrics);
+    let derived = Derived::new(Arc::clone(&metrics));
     let run = run(
         consumer,
         config,
         spool.to_owned(),
         registry(),
         counts,
+        derived,
         stopped,
     );
-    may_be_spawned(run).await.expect("it can run");
+    run.await.expect("it can run");
     Arc::into_inner(metrics).expect("the last one").influx
 }
 
@@ -278,12 +279,14 @@ async fn the_oldest_are_dropped_and_the_deadline_is_kept() {
         ..config("http://127.0.0.1:1".to_owned())
     };
     let counts = Arc::clone(&metrics);
+    let derived = Derived::new(Arc::clone(&metrics));
     let run = run(
         consumer,
         config,
         PathBuf::new(),
         registry(),
         counts,
+        derived,
         stopped,
     );
     let stopping = async {
@@ -317,12 +320,14 @@ async fn away(config: InfluxConfig, spool: &Path, ticks: &[Tick]) -> TickMetrics
     let metrics = Arc::new(Metrics::default());
     let (stop, stopped) = tokio::sync::watch::channel(None);
     let counts = Arc::clone(&metrics);
+    let derived = Derived::new(Arc::clone(&metrics));
     let run = run(
         consumer,
         config,
         spool.to_owned(),
         registry(),
         counts,
+        derived,
         stopped,
     );
     let drive = async {
@@ -368,16 +373,21 @@ fn trades(n: u128) -> Vec<Tick> {
 async fn what_one_run_spools_the_next_one_stores() {
     let dir = tempfile::tempdir().expect("a folder");
     let config = spooling(NOBODY.to_owned(), 1 << 20);
-    let first = away(config, dir.path(), &trades(505)).await;
+    let first = away(config, &dir.path().join("influx"), &trades(505)).await;
     assert_eq!((first.spooled.get(), first.dropped.get()), (505, 0));
     // The second has ticks of its own, and is away, too.
     let config = spooling(NOBODY.to_owned(), 1 << 20);
-    let second = away(config, dir.path(), &trades(95)).await;
+    let second = away(config, &dir.path().join("influx"), &trades(95)).await;
     assert_eq!((second.spooled.get(), second.dropped.get()), (95, 0));
     let backlog = &second.backlog;
     assert_eq!((backlog.found.get(), backlog.waiting.get()), (505, 505));
     let (url, server) = scripted(vec![]);
-    let third = publish(spooling(url.clone(), 1 << 20), dir.path(), 7).await;
+    let third = publish(
+        spooling(url.clone(), 1 << 20),
+        &dir.path().join("influx"),
+        7,
+    )
+    .await;
     assert_eq!((third.stored.get(), third.spooled.get()), (7, 0));
     let backlog = &third.backlog;
     assert_eq!((backlog.found.get(), backlog.stored.get()), (600, 600));
@@ -386,17 +396,27 @@ async fn what_one_run_spools_the_next_one_stores() {
         (0, 0, 0)
     );
     assert_eq!(end(&url, server).iter().sum::<usize>(), 607);
-    assert_eq!(std::fs::read_dir(dir.path()).expect("listed").count(), 0);
+    assert_eq!(
+        std::fs::read_dir(dir.path().join("influx"))
+            .expect("listed")
+            .count(),
+        0
+    );
 }
 
 #[tokio::test]
 async fn a_batch_stopped_half_way_is_stored_once_in_the_books() {
     let dir = tempfile::tempdir().expect("a folder");
     let config = spooling(NOBODY.to_owned(), 1 << 20);
-    away(config, dir.path(), &trades(10)).await;
+    away(config, &dir.path().join("influx"), &trades(10)).await;
     // Half of the frame is stored, the other half is not before the stop.
     let (url, server) = scripted(vec![(413, ""), (204, ""), (503, "retry-after: 60")]);
-    let second = away(spooling(url.clone(), 1 << 20), dir.path(), &trades(200)).await;
+    let second = away(
+        spooling(url.clone(), 1 << 20),
+        &dir.path().join("influx"),
+        &trades(200),
+    )
+    .await;
     end(&url, server);
     let backlog = &second.backlog;
     let fates = (
@@ -407,7 +427,12 @@ async fn a_batch_stopped_half_way_is_stored_once_in_the_books() {
     assert_eq!(fates, (10, 5, 5));
     assert_eq!((second.spooled.get(), second.stored.get()), (200, 0));
     let (url, server) = scripted(vec![]);
-    let third = publish(spooling(url.clone(), 1 << 20), dir.path(), 0).await;
+    let third = publish(
+        spooling(url.clone(), 1 << 20),
+        &dir.path().join("influx"),
+        0,
+    )
+    .await;
     assert_eq!(third.backlog.found.get(), 205);
     assert_eq!(third.backlog.stored.get(), 205);
     assert_eq!(end(&url, server).iter().sum::<usize>(), 205);
@@ -418,7 +443,7 @@ async fn a_full_spool_drops_the_oldest_and_counts_each_by_instrument() {
     let dir = tempfile::tempdir().expect("a folder");
     let room = 3_000;
     let config = spooling(NOBODY.to_owned(), room);
-    let first = away(config, dir.path(), &trades(600)).await;
+    let first = away(config, &dir.path().join("influx"), &trades(600)).await;
     let (spooled, dropped) = (first.spooled.get(), first.dropped.get());
     assert_eq!(spooled + dropped, 600);
     assert!(spooled > 50 && dropped > 300, "{spooled} {dropped}");
@@ -427,7 +452,7 @@ async fn a_full_spool_drops_the_oldest_and_counts_each_by_instrument() {
     assert_eq!(by_instrument.len(), 2);
     assert!(by_instrument.values().all(|n| *n == dropped / 2));
     let (url, server) = scripted(vec![]);
-    let second = publish(spooling(url.clone(), room), dir.path(), 0).await;
+    let second = publish(spooling(url.clone(), room), &dir.path().join("influx"), 0).await;
     let backlog = &second.backlog;
     assert_eq!(
         (backlog.found.get(), backlog.stored.get()),

@@ -18,7 +18,7 @@ use crate::keyspace::{Batch, Connection, Place, explain, place};
 use crate::market::decimal::{self, Scale};
 use crate::market::{DayStats, Event, Flags, InstrumentId, Kind, Registry, Status, Tick};
 use crate::metrics::Metrics;
-use crate::publishers::intake::{self, CHANGE_SCALE, Instruments, Stop};
+use crate::publishers::intake::{self, CHANGE_SCALE, Instruments, SEEN_SCALE, Stop};
 use crate::ring::Consumer;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -313,18 +313,32 @@ impl Writer {
 fn write(update: &Update, config: &RedisConfig, batch: &mut Batch) -> Vec<Place> {
     let keys = &update.keys;
     let price = decimal::to_decimal(update.price, update.price_scale);
+    let day = &update.day;
+    let at_price = |v| decimal::to_decimal(v, update.price_scale);
+    let (high_24h, low_24h) = (at_price(day.high), at_price(day.low));
+    let volume_24h = decimal::to_decimal(day.volume, update.amount_scale);
+    let change_24h = intake::change_24h(day).unwrap_or(i64::MAX);
+    let change_24h = decimal::to_decimal(change_24h, CHANGE_SCALE);
+    let seen_24h = decimal::to_decimal(intake::seen_24h(day), SEEN_SCALE);
     let entry = MarketUpdate {
         price,
         volume: update.volume.normalize(),
         timestamp: seconds(update.time_ns),
         exchange: keys.exchange.to_owned(),
         sequence: update.sequence,
+        high_24h,
+        low_24h,
+        volume_24h,
+        change_24h,
+        seen_24h,
     };
-    let change_24h = intake::change_24h(&update.day).unwrap_or(0);
     let cached = MarketData {
         price,
-        volume_24h: decimal::to_decimal(update.day.volume, update.amount_scale),
-        change_24h: decimal::to_decimal(change_24h, CHANGE_SCALE),
+        high_24h,
+        low_24h,
+        volume_24h,
+        change_24h,
+        seen_24h,
         last_updated: Timestamp::from_nanosecond(update.time_ns.into()).unwrap_or_default(),
     };
     let stream = batch.add(&keys.stream, |pipeline| {
@@ -364,6 +378,7 @@ mod tests {
             high: price,
             low: 100,
             volume: 7,
+            seen_minutes: 720,
         };
         Tick {
             event: Event::from_trade(id, time_ns, time_ns, trade),
@@ -422,7 +437,8 @@ mod tests {
             .collect();
         let expected = "XADD market_updates:BTC/USDT MAXLEN ~ 1000 price 5 volume 3.000000001 \
                         timestamp 0.000002 exchange binance sequence 1 \
-                        HSET cache:market_data:binance:BTC/USDT price 5";
+                        volume_24h 0.000000007 high_24h 5 low_24h 0.0000001 seen_24h 0.5 \
+                        change_24h 4999999900 HSET cache:market_data:binance:BTC/USDT price 5";
         assert!(words.join(" ").starts_with(expected), "{words:?}");
     }
 

@@ -1,7 +1,9 @@
 //! InfluxDB 1.x by its own HTTP API: `/write?db=&rp=`, and InfluxQL statements for the rest.
 
-use super::{Http, POLICIES, TICKS, Verdict, causes, describe, error_of, expired, text};
+use super::query::{self, Series};
+use super::{Fault, Held, Http, Verdict, causes, describe, error_of, expired, text};
 use crate::config::InfluxConfig;
+use crate::publishers::influx::policy::{self, Policy, Terms};
 use reqwest::{RequestBuilder, StatusCode, Url};
 
 pub type Login = Option<(String, String)>;
@@ -20,6 +22,16 @@ enum QueryError {
     Away(String),
 }
 
+impl From<QueryError> for Fault {
+    fn from(error: QueryError) -> Fault {
+        match error {
+            QueryError::Forbidden(reason) => Fault::Forbidden(reason),
+            QueryError::Statement(reason) if reason.contains("already exists") => Fault::Exists,
+            QueryError::Statement(reason) | QueryError::Away(reason) => Fault::Other(reason),
+        }
+    }
+}
+
 impl One {
     pub fn new(http: Http, login: Login, config: &InfluxConfig) -> One {
         One {
@@ -29,38 +41,62 @@ impl One {
         }
     }
 
-    pub async fn set_up(&self) -> Result<(), String> {
-        let database = quoted(&self.database);
-        self.create(&format!("CREATE DATABASE {database}")).await?;
-        for (name, keeps, default) in POLICIES {
-            let default = if default { " DEFAULT" } else { "" };
-            let hours = keeps.as_secs() / 3600;
-            let statement = format!(
-                "CREATE RETENTION POLICY \"{name}\" ON {database} \
-                 DURATION {hours}h REPLICATION 1{default}"
-            );
-            self.create(&statement).await?;
-        }
-        Ok(())
+    /// The policies that are there; none where the database is missing.
+    pub async fn held(&self) -> Result<Vec<Held>, Fault> {
+        let show = format!("SHOW RETENTION POLICIES ON {}", quoted(&self.database));
+        let rows = match self.query(&show).await {
+            Ok(body) => query::parse(body.as_bytes()).map_err(Fault::Other)?,
+            Err(QueryError::Statement(reason)) if reason.contains("database not found") => {
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let policy = |name: String| Policy::ALL.into_iter().find(|p| p.name() == name);
+        let rows = rows.iter().flat_map(Series::each);
+        let held = rows.filter_map(|row| {
+            Some(Held {
+                policy: policy(row.text("name")?)?,
+                terms: Terms {
+                    keeps: policy::parse(&row.text("duration")?)?,
+                    shard: policy::parse(&row.text("shardGroupDuration")?)?,
+                    default: row.flag("default"),
+                },
+                id: String::new(),
+            })
+        });
+        Ok(held.collect())
     }
 
-    /// A statement that may have been run before, or be the administrator's business.
-    async fn create(&self, statement: &str) -> Result<(), String> {
-        let place = &self.http.place;
-        match self.query(statement).await {
-            Err(QueryError::Statement(reason)) if reason.contains("already exists") => {
-                tracing::info!("{place}: {statement}: {reason}; left as it is");
-                Ok(())
-            }
-            Err(QueryError::Forbidden(reason)) => {
-                tracing::warn!("{place}: {statement}: {reason}; an administrator has to");
-                Ok(())
-            }
-            Err(QueryError::Statement(reason) | QueryError::Away(reason)) => {
-                Err(format!("{place}: {statement}: {reason}"))
-            }
-            Ok(()) => Ok(()),
-        }
+    /// With its database.
+    pub async fn create(&self, policy: Policy) -> Result<(), Fault> {
+        let database = quoted(&self.database);
+        self.run(&format!("CREATE DATABASE {database}")).await?;
+        let statement = format!(
+            "CREATE RETENTION POLICY \"{}\" ON {database} DURATION {} REPLICATION 1 \
+             SHARD DURATION {}{}",
+            policy.name(),
+            policy::text(policy.wanted().keeps),
+            policy::text(policy.wanted().shard),
+            default(policy)
+        );
+        self.run(&statement).await
+    }
+
+    pub async fn mend(&self, policy: Policy) -> Result<(), Fault> {
+        let statement = format!(
+            "ALTER RETENTION POLICY \"{}\" ON {} DURATION {} SHARD DURATION {}{}",
+            policy.name(),
+            quoted(&self.database),
+            policy::text(policy.wanted().keeps),
+            policy::text(policy.wanted().shard),
+            default(policy)
+        );
+        self.run(&statement).await
+    }
+
+    async fn run(&self, statement: &str) -> Result<(), Fault> {
+        self.query(statement).await?;
+        Ok(())
     }
 
     pub async fn version(&self) -> Result<String, String> {
@@ -91,14 +127,15 @@ impl One {
 
     pub async fn log_in(&self) -> Result<(), String> {
         match self.query("SHOW DATABASES").await {
-            Ok(()) | Err(QueryError::Forbidden(_)) => Ok(()),
+            Ok(_) | Err(QueryError::Forbidden(_)) => Ok(()),
             Err(QueryError::Statement(reason) | QueryError::Away(reason)) => {
                 Err(format!("{}: {reason}", self.http.place))
             }
         }
     }
 
-    async fn query(&self, statement: &str) -> Result<(), QueryError> {
+    /// The answer's text.
+    async fn query(&self, statement: &str) -> Result<String, QueryError> {
         let url = self.http.url(&["query"], &[("q", statement)]);
         let request = self.with_login(self.http.client.post(url));
         let answer = request.send().await.map_err(|e| {
@@ -110,16 +147,22 @@ impl One {
         let status = answer.status();
         let body = text(answer).await;
         match (status, error_of(&body)) {
-            (StatusCode::OK, None) => Ok(()),
+            (StatusCode::OK, None) => Ok(body),
             (StatusCode::OK, Some(reason)) => Err(QueryError::Statement(reason)),
             (StatusCode::FORBIDDEN, Some(reason)) => Err(QueryError::Forbidden(reason)),
             (_, reason) => Err(QueryError::Away(describe(status, reason, &body))),
         }
     }
 
-    pub fn write(&self) -> RequestBuilder {
+    pub fn query_request(&self, statements: &str) -> RequestBuilder {
+        let parameters = query::parameters(&self.database, statements);
+        let url = self.http.url(&["query"], &parameters);
+        self.with_login(self.http.client.post(url))
+    }
+
+    pub fn write(&self, policy: Policy) -> RequestBuilder {
         let database = self.database.as_str();
-        let parameters = [("db", database), ("rp", TICKS), ("precision", "ns")];
+        let parameters = [("db", database), ("rp", policy.name()), ("precision", "ns")];
         let url = self.http.url(&["write"], &parameters);
         self.with_login(self.http.client.post(url))
     }
@@ -158,6 +201,14 @@ pub fn login(config: &InfluxConfig, url: &Url) -> Login {
             url.password().unwrap_or_default().to_owned(),
         )),
         None => None,
+    }
+}
+
+fn default(policy: Policy) -> &'static str {
+    if policy.wanted().default {
+        " DEFAULT"
+    } else {
+        ""
     }
 }
 

@@ -4,13 +4,16 @@
 //! text alone (`RequestError::Http`), so the time that an overloaded server asks for in Retry-After
 //! would be lost: lines go to `/api/v2/write` by the client that writes to 1.x, too.
 
-use super::{Http, POLICIES, TICKS, Verdict, chain, error_of, expired};
+use super::{Fault, Held, Http, Verdict, causes, chain, describe, error_of, expired, query, text};
 use crate::config::InfluxConfig;
+use crate::publishers::influx::policy::{Policy, Terms};
 use influxdb2::RequestError;
 use influxdb2::api::organization::ListOrganizationRequest;
 use influxdb2::models::{PostBucketRequest, RetentionRule, retention_rule};
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
 use std::error::Error;
+use std::time::Duration;
 
 pub struct Two {
     http: Http,
@@ -56,33 +59,104 @@ impl Two {
         })
     }
 
-    fn bucket(&self, policy: &str) -> String {
-        format!("{}/{policy}", self.database)
+    fn bucket(&self, policy: Policy) -> String {
+        format!("{}/{}", self.database, policy.name())
     }
 
-    pub async fn set_up(&self) -> Result<(), String> {
-        let Some(org_id) = self.org_id().await? else {
-            return Ok(());
-        };
-        for (policy, keeps, _) in POLICIES {
+    /// The buckets that are there. Read by our own client: the crate does not give the time that
+    /// a shard holds.
+    pub async fn held(&self) -> Result<Vec<Held>, Fault> {
+        let mut held = Vec::new();
+        for policy in Policy::ALL {
             let bucket = self.bucket(policy);
-            let seconds = i32::try_from(keeps.as_secs()).unwrap_or(0);
-            let rule = RetentionRule::new(retention_rule::Type::Expire, seconds);
-            let mut request = PostBucketRequest::new(org_id.clone(), bucket.clone());
-            request.retention_rules.push(rule);
-            let place = &self.http.place;
-            match self.client.create_bucket(Some(request)).await.map_err(told) {
-                Ok(()) => tracing::info!("{place}: bucket {bucket} created"),
-                Err(Told::Refused(_, reason)) if reason.contains("already exists") => {
-                    tracing::info!("{place}: bucket {bucket} exists; left as it is");
-                }
-                Err(Told::Refused(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, reason)) => {
-                    tracing::warn!("{place}: bucket {bucket}: {reason}; an administrator has to");
-                }
-                Err(told) => return Err(format!("{place}: bucket {bucket}: {}", told.text())),
-            }
+            let parameters = [("org", self.org.as_str()), ("name", &bucket)];
+            let path = ["api", "v2", "buckets"];
+            let answer = self.call(Method::GET, &path, &parameters, None).await;
+            let buckets = match answer {
+                Ok(answer) => answer,
+                // Said by some versions where there is no such bucket.
+                Err(Fault::Missing) => continue,
+                Err(fault) => return Err(fault),
+            };
+            let found = buckets["buckets"].as_array().into_iter().flatten();
+            held.extend(
+                found
+                    .filter(|b| b["name"] == *bucket)
+                    .filter_map(|b| held_as(policy, b)),
+            );
         }
+        Ok(held)
+    }
+
+    pub async fn create(&self, policy: Policy) -> Result<(), Fault> {
+        let Some(org_id) = self.org_id().await.map_err(Fault::Other)? else {
+            return Err(Fault::Forbidden("the organisation is not seen".to_owned()));
+        };
+        let seconds = |time: Duration| i32::try_from(time.as_secs()).unwrap_or(0);
+        let wanted = policy.wanted();
+        let mut rule = RetentionRule::new(retention_rule::Type::Expire, seconds(wanted.keeps));
+        rule.shard_group_duration_seconds = Some(seconds(wanted.shard).into());
+        let mut request = PostBucketRequest::new(org_id, self.bucket(policy));
+        request.retention_rules.push(rule);
+        match self.client.create_bucket(Some(request)).await.map_err(told) {
+            Ok(()) => Ok(()),
+            Err(Told::Refused(_, reason)) if reason.contains("already exists") => {
+                Err(Fault::Exists)
+            }
+            Err(Told::Refused(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, reason)) => {
+                Err(Fault::Forbidden(reason))
+            }
+            Err(told) => Err(Fault::Other(told.text())),
+        }
+    }
+
+    pub async fn mend(&self, held: &Held) -> Result<(), Fault> {
+        let wanted = held.policy.wanted();
+        let rule = json!({
+            "type": "expire",
+            "everySeconds": wanted.keeps.as_secs(),
+            "shardGroupDurationSeconds": wanted.shard.as_secs(),
+        });
+        let body = json!({ "retentionRules": [rule] });
+        let path = ["api", "v2", "buckets", &held.id];
+        self.call(Method::PATCH, &path, &[], Some(body)).await?;
         Ok(())
+    }
+
+    /// One call of the API; its answer as JSON.
+    async fn call(
+        &self,
+        method: Method,
+        path: &[&str],
+        parameters: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Result<Value, Fault> {
+        let url = self.http.url(path, parameters);
+        let mut request = self.with_token(self.http.client.request(method, url));
+        if let Some(body) = body {
+            request = request
+                .header("Content-Type", "application/json")
+                .body(body.to_string());
+        }
+        let answer = request.send().await;
+        let answer = answer.map_err(|e| Fault::Other(causes(&e)))?;
+        let status = answer.status();
+        let body = text(answer).await;
+        match status {
+            StatusCode::NOT_FOUND => Err(Fault::Missing),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err(Fault::Forbidden(error_of(&body).unwrap_or_default()))
+            }
+            _ if !status.is_success() => {
+                Err(Fault::Other(describe(status, error_of(&body), &body)))
+            }
+            _ => serde_json::from_str(&body)
+                .map_err(|_| Fault::Other("what answers is not InfluxDB 2.x".to_owned())),
+        }
+    }
+
+    fn with_token(&self, request: RequestBuilder) -> RequestBuilder {
+        request.header("Authorization", format!("Token {}", self.token))
     }
 
     /// `None` where the token may not see the organisation: it may be allowed to write all the
@@ -146,17 +220,41 @@ impl Two {
         }
     }
 
-    pub fn write(&self) -> RequestBuilder {
-        let bucket = self.bucket(TICKS);
+    /// InfluxQL, which 2.x answers for buckets that are named as database and policy.
+    pub fn query_request(&self, statements: &str) -> RequestBuilder {
+        let parameters = query::parameters(&self.database, statements);
+        let url = self.http.url(&["query"], &parameters);
+        self.with_token(self.http.client.post(url))
+    }
+
+    pub fn write(&self, policy: Policy) -> RequestBuilder {
+        let bucket = self.bucket(policy);
         let parameters = [
             ("org", self.org.as_str()),
             ("bucket", bucket.as_str()),
             ("precision", "ns"),
         ];
         let url = self.http.url(&["api", "v2", "write"], &parameters);
-        let request = self.http.client.post(url);
-        request.header("Authorization", format!("Token {}", self.token))
+        self.with_token(self.http.client.post(url))
     }
+}
+
+/// A bucket as the server tells of it.
+fn held_as(policy: Policy, bucket: &Value) -> Option<Held> {
+    let rules = bucket["retentionRules"].as_array();
+    // Without a rule it keeps for ever.
+    let rule = rules.and_then(|r| r.first()).cloned().unwrap_or_default();
+    let seconds = |key: &str| rule[key].as_u64().map(Duration::from_secs);
+    let wanted = policy.wanted();
+    Some(Held {
+        policy,
+        terms: Terms {
+            keeps: seconds("everySeconds").unwrap_or_default(),
+            shard: seconds("shardGroupDurationSeconds").unwrap_or(wanted.shard),
+            default: wanted.default,
+        },
+        id: bucket["id"].as_str()?.to_owned(),
+    })
 }
 
 /// How a request of the crate failed.

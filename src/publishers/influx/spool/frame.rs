@@ -4,7 +4,8 @@
 //! ```text
 //!  0      4       8       12     16        20       24        28
 //!  |magic |crc    |crc    |points|bytes of |bytes of|bytes of | table | body
-//!  |TFS1  |head   |body   |      |table    |body    |it, plain|
+//!  |TFSn  |head   |body   |      |table    |body    |it, plain|
+//!  n is 1 to 4: the policy, from `realtime` to `long_term`
 //!  little endian; the first CRC is over bytes 8 to the table's end
 //!  table: for each instrument its lines (u32), its name's length (u16), its name
 //!  body:  zstd of each line's place in the table (u32), then the text of all lines
@@ -13,11 +14,12 @@
 //! the rest, and where the rest is torn.
 
 use super::super::lines::{Lines, Tally};
+use super::super::policy::Policy;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub const HEADER: usize = 28;
-const MAGIC: [u8; 4] = *b"TFS1";
+const MAGIC: [u8; 3] = *b"TFS";
 /// More is no frame of ours: it is taken for damage.
 const MAX_TABLE: usize = 16 << 20;
 const MAX_PLAIN: usize = 1 << 30;
@@ -53,6 +55,7 @@ pub fn encode(lines: &Lines) -> std::io::Result<Vec<u8>> {
     let body = zstd::bulk::compress(&plain, LEVEL)?;
     let mut out = Vec::with_capacity(HEADER + table.len() + body.len());
     out.extend_from_slice(&MAGIC);
+    out.push(b'1' + lines.policy as u8);
     out.extend_from_slice(&[0; 4]);
     for word in [
         crc32fast::hash(&body),
@@ -64,7 +67,7 @@ pub fn encode(lines: &Lines) -> std::io::Result<Vec<u8>> {
         out.extend_from_slice(&word.to_le_bytes());
     }
     out.extend_from_slice(&table);
-    let crc = crc32fast::hash(&out[8..]);
+    let crc = head_crc(&out);
     out[4..8].copy_from_slice(&crc.to_le_bytes());
     out.extend_from_slice(&body);
     Ok(out)
@@ -83,17 +86,33 @@ fn plain(lines: &Lines, tally: &Tally) -> Vec<u8> {
     plain
 }
 
+/// Of all that stands in front of the body, without itself.
+fn head_crc(head: &[u8]) -> u32 {
+    let crc = crc32fast::hash(&head[8..]);
+    // Frames of `realtime` are as they were before there were others.
+    match head[3] {
+        b'1' => crc,
+        policy => !crc ^ u32::from(policy),
+    }
+}
+
+fn policy(head: &[u8]) -> Option<Policy> {
+    let n = head.get(3)?.checked_sub(b'1')?;
+    Policy::ALL.get(usize::from(n)).copied()
+}
+
 /// How many bytes header and table take; `None` where this is no frame.
 pub fn head_bytes(header: &[u8]) -> Option<usize> {
     let table = word(header, 16)? as usize;
-    (header.starts_with(&MAGIC) && table <= MAX_TABLE).then_some(HEADER + table)
+    let ours = header.starts_with(&MAGIC) && policy(header).is_some();
+    (ours && table <= MAX_TABLE).then_some(HEADER + table)
 }
 
 /// Reads header and table; `None` where they are damaged.
 pub fn decode_head(bytes: &[u8]) -> Option<Head> {
     let end = head_bytes(bytes)?;
     let (body, plain) = (word(bytes, 20)?, word(bytes, 24)? as usize);
-    let sound = crc32fast::hash(bytes.get(8..end)?) == word(bytes, 4)?;
+    let sound = head_crc(bytes.get(..end)?) == word(bytes, 4)?;
     if !sound || plain > MAX_PLAIN {
         return None;
     }
@@ -126,7 +145,7 @@ pub fn decode(bytes: &[u8]) -> Option<Lines> {
     let points = head.points() as usize;
     let (places, mut text) = plain.split_at_checked(points * 4)?;
     let names: Vec<&Arc<str>> = head.tally.iter().map(|(name, _)| name).collect();
-    let mut lines = Lines::default();
+    let mut lines = Lines::of(policy(bytes)?);
     for place in places.chunks_exact(4) {
         let name = names.get(word(place, 0)? as usize)?;
         let (line, rest) = text.split_at(memchr::memchr(b'\n', text)? + 1);
@@ -161,7 +180,8 @@ pub mod tests {
     #[test]
     fn lines_come_back_with_their_instruments() {
         for count in [0, 1, 2, 5_001] {
-            let lines = lines(0..count);
+            let mut lines = lines(0..count);
+            lines.policy = Policy::ALL[count as usize % 4];
             let bytes = encode(&lines).expect("encoded");
             let head = decode_head(&bytes).expect("a head");
             assert_eq!(

@@ -1,0 +1,193 @@
+//! What does rendering cost, and does it hold back the store? Trades through the publisher, and the
+//! same lines, rendered before, posted by a bare client, by turns on one server.
+
+use crate::{influx, servers};
+use rust_decimal::Decimal;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tickforge::clock;
+use tickforge::config::InfluxConfig;
+use tickforge::market::{DayStats, Event, Instrument, Market, Registry, Side, Tick, Trade};
+use tickforge::metrics::Metrics;
+use tickforge::publishers::influx::{Derived, render};
+
+const INSTRUMENTS: u32 = 50;
+const BATCH: usize = 5_000;
+
+fn registry() -> Arc<Registry> {
+    let registry = Registry::default();
+    for n in 0..INSTRUMENTS {
+        registry.add(Instrument {
+            exchange: "binance",
+            native: format!("COIN{n}USDT"),
+            symbol: format!("COIN{n}/USDT"),
+            base: format!("COIN{n}"),
+            quote: "USDT".to_owned(),
+            market: Market::Spot,
+            tick_size: Decimal::new(1, 2),
+            amount_step: Decimal::new(1, 5),
+            min_amount: Decimal::ZERO,
+            max_amount: None,
+            active: true,
+            stamp_resolution_ns: 1_000_000,
+            book_depth: 0,
+            checksum: false,
+        });
+    }
+    Arc::new(registry)
+}
+
+/// Trades of the last minute as a busy market has them, with all of the day's fields.
+fn trades(count: u64) -> Vec<Tick> {
+    let begin_ms = clock::now_ns() / 1_000_000 - 60_000;
+    let tick = |n: u64| {
+        let price = 4_500_012_000_000 + (n * 7_919 % 100_000) as i64 * 1_000_000;
+        let trade = Trade {
+            price,
+            amount: 1_234_000 + (n * 104_729 % 1_000_000) as i64 * 1_000,
+            id: u128::from(3_000_000_000 + n),
+            taker: if n.is_multiple_of(2) {
+                Side::Buy
+            } else {
+                Side::Sell
+            },
+        };
+        let time_ns = (begin_ms + (n * 60_000 / count) as i64) * 1_000_000;
+        let id = (n * 31 % u64::from(INSTRUMENTS)) as u32;
+        Tick {
+            event: Event::from_trade(id, time_ns, time_ns, trade),
+            day: DayStats {
+                high: 4_700_001_000_000,
+                low: 4_400_099_000_000,
+                open: 4_444_444_000_000,
+                last: price,
+                volume: 123_456_789_012_345,
+                seen_minutes: 1441,
+            },
+        }
+    };
+    (0..count).map(tick).collect()
+}
+
+#[test]
+fn a_point_is_rendered_in_less_than_400_ns() {
+    let (registry, trades) = (registry(), trades(20_000));
+    let mut out = Vec::new();
+    let round = |out: &mut Vec<u8>| {
+        out.clear();
+        let begun = Instant::now();
+        render(&registry, &trades, out);
+        begun.elapsed().as_nanos() as f64 / trades.len() as f64
+    };
+    round(&mut out);
+    let mut rounds: Vec<f64> = (0..15).map(|_| round(&mut out)).collect();
+    rounds.sort_unstable_by(f64::total_cmp);
+    let bytes = out.len() / trades.len();
+    eprintln!(
+        "a trade's point, {bytes} bytes: {:.0} ns median, {:.0} ns at best",
+        rounds[7], rounds[0]
+    );
+    assert!(rounds[0] < 400.0, "{rounds:?}");
+}
+
+/// Through the ring and the publisher, bars included.
+async fn published(config: &InfluxConfig, registry: &Arc<Registry>, ticks: &[Tick]) -> Duration {
+    let metrics = Arc::new(Metrics::default());
+    let (mut producer, consumer) = tickforge::ring::ring(1 << 16);
+    let (_stop, stopped) = tokio::sync::watch::channel(None);
+    let run = tickforge::publishers::influx::run(
+        consumer,
+        config.clone(),
+        std::path::PathBuf::new(),
+        Arc::clone(registry),
+        Arc::clone(&metrics),
+        Derived::new(Arc::clone(&metrics)),
+        stopped,
+    );
+    let ticks = ticks.to_vec();
+    let count = ticks.len() as u64;
+    // As the engine does: from a thread of its own, waiting only for room.
+    let begun = Instant::now();
+    let feed = std::thread::spawn(move || {
+        for mut tick in ticks {
+            while let Err(back) = producer.push(tick) {
+                tick = back;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    });
+    let stored = async {
+        while metrics.influx.stored.get() < count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        begun.elapsed()
+    };
+    let (ran, took) = tokio::join!(run, stored);
+    assert_eq!(ran, Ok(()));
+    feed.join().expect("no panic");
+    let counts = influx::counted(&metrics.influx);
+    assert_eq!(counts, (count, 0, 0));
+    took
+}
+
+/// The same lines in batches of the same size, by a bare client.
+async fn posted(config: &InfluxConfig, batches: &[Vec<u8>]) -> Duration {
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]);
+    let client = client.build().expect("a client");
+    let (base, database) = (&config.url, &config.database);
+    let url = format!("{base}/write?db={database}&rp=realtime&precision=ns");
+    let begun = Instant::now();
+    for batch in batches {
+        let answer = client.post(&url).body(batch.clone()).send().await;
+        let status = answer.expect("an answer").status();
+        assert_eq!(status.as_u16(), 204);
+    }
+    begun.elapsed()
+}
+
+#[tokio::test]
+async fn alone_the_publisher_keeps_up_with_posting_rendered_lines() {
+    let Some(mut config) = influx::config("") else {
+        return;
+    };
+    let (count, rounds) = if servers::long() {
+        (500_000, 5)
+    } else {
+        (60_000, 3)
+    };
+    let (registry, trades) = (registry(), trades(count));
+    let batches: Vec<Vec<u8>> = trades
+        .chunks(BATCH)
+        .map(|some| {
+            let mut out = Vec::new();
+            render(&registry, some, &mut out);
+            out
+        })
+        .collect();
+    config.max_waiting = count as usize;
+    let mut ratios = Vec::new();
+    for round in 0..=rounds {
+        config.database = servers::unique_name();
+        let made = tickforge::publishers::influx::set_up_now(&config, false).await;
+        made.expect("set up");
+        let bare = posted(&config, &batches).await;
+        config.database = servers::unique_name();
+        let made = tickforge::publishers::influx::set_up_now(&config, false).await;
+        made.expect("set up");
+        let ours = published(&config, &registry, &trades).await;
+        let rate = |took: Duration| count as f64 / took.as_secs_f64();
+        eprintln!(
+            "round {round}: {:.0} points/s published, {:.0} posted",
+            rate(ours),
+            rate(bare)
+        );
+        // The first one warms the server up.
+        if round > 0 {
+            ratios.push(bare.as_secs_f64() / ours.as_secs_f64());
+        }
+    }
+    ratios.sort_unstable_by(f64::total_cmp);
+    let median = ratios[ratios.len() / 2];
+    eprintln!("published / posted: median {median:.2} of {ratios:.2?}");
+    assert!(median >= 0.8, "{ratios:?}");
+}
