@@ -103,7 +103,11 @@ pub async fn run(
     let (ours, others) = (UnderWay::default(), UnderWay::default());
     let disk = Disk::new(second, derived_counts, &others);
     let mut outbound = Outbound::new(&derived, disk, &config);
-    let disk = Disk::new(open(spool, config.spool_max_bytes, |m| &m.influx), counts, &ours);
+    let disk = Disk::new(
+        open(spool, config.spool_max_bytes, |m| &m.influx),
+        counts,
+        &ours,
+    );
     let mut queue = Queue::new(consumer, config, registry, disk, bars);
     let (mut batch, mut derived_batch) = (Batch::default(), Batch::default());
     let ready = tokio::sync::Notify::new();

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
-use tickforge::config::{InfluxConfig, PostgresConfig, Secret};
+use tickforge::config::InfluxConfig;
 use tickforge::metrics::Metrics;
 use tickforge::publishers::influx::Derived;
 use tickforge::publishers::postgres;
@@ -192,12 +192,7 @@ async fn results_by_portfolio_are_kept_for_long() {
     let derived = Derived::new(Arc::clone(&metrics));
     let (producer, consumer) = tickforge::ring::ring::<tickforge::market::Tick>(64);
     let (stop, stopped) = tokio::sync::watch::channel(None);
-    let server = PostgresConfig {
-        url: Secret(database),
-        batch: 100,
-        timeout: Duration::from_secs(5),
-        migrate: false,
-    };
+    let server = crate::postgres::config(&database);
     let every = Duration::from_millis(100);
     let work = async {
         let ask = tickforge::publishers::influx::performance(
