@@ -7,41 +7,26 @@ use crate::postgres::{connect, number, on_fresh_database, text};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tickforge::publishers::postgres::migrate;
 
-const MIGRATIONS: [&str; 27] = [
-    "0001_types",
-    "0002_updated_at",
-    "0003_users",
-    "0004_trading_pairs",
-    "0005_ai_commands",
-    "0006_trading_signals",
-    "0007_trading_types",
-    "0008_user_sessions",
-    "0009_portfolios",
-    "0010_orders",
-    "0011_positions",
-    "0012_orders_archive",
-    "0013_trades",
-    "0014_balances",
-    "0015_ai_responses",
-    "0016_market_analysis",
-    "0017_telegram",
-    "0018_notifications",
-    "0019_system_config",
-    "0020_user_api_keys",
-    "0021_audit_logs",
-    "0022_signals_by_validity",
-    "0023_row_security",
-    "0024_rights",
-    "0025_delisted_pairs",
-    "0026_open_positions",
-    "0027_users_to_notify",
-];
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+
+/// All of them, in order: `0001_types`.
+fn migrations() -> Vec<String> {
+    let files = std::fs::read_dir(FOLDER).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.map(|name| name.replace(".sql", "")).collect();
+    names.sort();
+    names
+}
+
 /// The newest version.
-const NEWEST: i64 = MIGRATIONS.len() as i64;
+fn newest() -> i64 {
+    migrations().len() as i64
+}
 
 /// All that a migration could change: every row of these catalogs, and the tables' own list.
 const FINGERPRINT: &str = "SELECT string_agg(line, E'\\n' ORDER BY line) FROM ( \
@@ -61,15 +46,15 @@ const FINGERPRINT: &str = "SELECT string_agg(line, E'\\n' ORDER BY line) FROM ( 
 fn migrations_are_applied_once_and_leave_data_alone() {
     on_fresh_database(async |url| {
         let first = migrate(&url).await.expect("the first run");
-        assert_eq!(first.applied, MIGRATIONS);
-        assert_eq!(first.version, NEWEST);
+        assert_eq!(first.applied, migrations());
+        assert_eq!(first.version, newest());
         let mut db = connect(&url).await;
         db.execute("INSERT INTO users (email, username, password_hash) VALUES ('a@b', 'a', 'x')")
             .await
             .expect("a user");
         let before = text(&mut db, FINGERPRINT).await;
         let second = migrate(&url).await.expect("the second run");
-        assert_eq!((second.applied.len(), second.version), (0, NEWEST));
+        assert_eq!((second.applied.len(), second.version), (0, newest()));
         assert_eq!(second.warnings, [""; 0]);
         assert_eq!(
             text(&mut db, FINGERPRINT).await,
@@ -87,8 +72,8 @@ fn migrators_that_start_together_apply_each_migration_once() {
         let runs = [a.expect("a"), b.expect("b"), c.expect("c")];
         let mut applied: Vec<&String> = runs.iter().flat_map(|r| &r.applied).collect();
         applied.sort();
-        assert_eq!(applied, MIGRATIONS.iter().collect::<Vec<_>>());
-        assert!(runs.iter().all(|r| r.version == NEWEST), "{runs:?}");
+        assert_eq!(applied, migrations().iter().collect::<Vec<_>>());
+        assert!(runs.iter().all(|r| r.version == newest()), "{runs:?}");
         let mut db = connect(&url).await;
         let locks = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
                      WHERE locktype = 'advisory' AND datname = current_database()";
@@ -193,12 +178,9 @@ const A: &str = "'00000000-0000-0000-0000-00000000000a'";
 /// A database as the first release left it, with rows in each of its tables.
 async fn first_release(url: &str) {
     let old = tempfile::tempdir().expect("a folder");
-    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if name.as_str() < "0007" {
-            std::fs::copy(&path, old.path().join(name)).unwrap();
-        }
+    for name in &migrations()[..6] {
+        let file = format!("{name}.sql");
+        std::fs::copy(Path::new(FOLDER).join(&file), old.path().join(&file)).unwrap();
     }
     let migrator = Migrator::new(old.path()).await.expect("six migrations");
     let mut db = connect(url).await;
@@ -221,7 +203,7 @@ fn a_database_with_data_keeps_it() {
     on_fresh_database(async |url| {
         first_release(&url).await;
         let migrated = migrate(&url).await.expect("the rest");
-        assert_eq!(migrated.applied, MIGRATIONS[6..]);
+        assert_eq!(migrated.applied, migrations()[6..]);
         let mut db = connect(&url).await;
         let rows = "SELECT (SELECT count(*) FROM users) + (SELECT count(*) FROM trading_pairs) \
             + (SELECT count(*) FROM ai_commands) + (SELECT count(*) FROM trading_signals)";
@@ -326,6 +308,23 @@ fn an_archived_order_keeps_its_fills_and_goes_with_its_user() {
     });
 }
 
+#[test]
+fn tables_that_come_later_are_covered() {
+    on_fresh_database(async |url| {
+        migrate(&url).await.expect("migrated");
+        let mut db = connect(&url).await;
+        db.execute("CREATE TABLE later ()").await.expect("a table");
+        let granted = "SELECT string_agg(concat_ws(' ', grantee::regrole, privilege_type), ', ' \
+                ORDER BY grantee::regrole::text, privilege_type) \
+            FROM pg_class, aclexplode(relacl) \
+            WHERE relname = 'later' AND grantee::regrole::text NOT IN \
+                (pg_get_userbyid(relowner), 'trading_bot_admin')";
+        let expected = "trading_bot_app DELETE, trading_bot_app INSERT, trading_bot_app SELECT, \
+            trading_bot_app UPDATE, trading_bot_backup SELECT, trading_bot_readonly SELECT";
+        assert_eq!(text(&mut db, granted).await, expected);
+    });
+}
+
 /// The words of `tickforge migrate` on a terminal.
 fn migrate_by_command(url: &str) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tickforge"));
@@ -370,7 +369,7 @@ fn roles_are_made_once_in_a_cluster_by_who_may_and_asked_for_by_others() {
 
         let plain = cluster.url("plain", "plain");
         let said = migrate_by_command(&plain);
-        assert!(said.contains("24 applied"), "{said}");
+        assert!(said.contains(&format!("{} applied", newest())), "{said}");
         let missing = "warning: no role trading_bot_app, trading_bot_readonly, trading_bot_admin, \
             trading_bot_engine, trading_bot_backup: run `tickforge migrate` as a login with CREATEROLE";
         assert!(said.contains(missing), "{said}");
@@ -398,16 +397,20 @@ fn roles_are_made_once_in_a_cluster_by_who_may_and_asked_for_by_others() {
         assert_eq!(said.matches("warning").count(), 1, "{said}");
         as_superuser(&cluster, "plain", &["GRANT trading_bot_engine TO plain"]).await;
         let said = migrate_by_command(&plain);
-        assert_eq!(said, "nothing to do, the database is at version 24\n");
+        let nothing = format!("nothing to do, the database is at version {}\n", newest());
+        assert_eq!(said, nothing);
         as_superuser(&cluster, "plain", &["REVOKE SELECT ON users FROM trading_bot_readonly"]).await;
         assert_eq!(migrate_by_command(&plain), said, "a right that was taken is given again");
+        as_superuser(&cluster, "plain", &["DROP EXTENSION pgcrypto"]).await;
+        let said = migrate_by_command(&plain);
+        assert!(said.contains("warning: no extension pgcrypto"), "{said}");
     });
 }
 
 /// A million signals of years of which few are valid, a hundred thousand orders, and what belongs
 /// to one of many users. `share` makes it smaller.
 async fn fill(db: &mut PgConnection, share: u32) {
-    let (signals, orders, users) = (1_000_000 / share, 100_000 / share, 1_000 / share);
+    let (signals, orders, users) = (1_000_000 / share, 100_000 / share, 1_000);
     for sql in [
         // Their triggers are not what is measured.
         "SET session_replication_role = replica".to_owned(),
