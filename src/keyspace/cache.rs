@@ -15,8 +15,8 @@ hash::hash! {
         price: Decimal,
         /// Amount traded in the last 24 hours, in the base currency.
         volume_24h: Decimal,
-        /// Change of the price in the last 24 hours, per cent.
-        change_24h: Decimal,
+        /// Change of the price in the last 24 hours, per cent; absent where it is not known.
+        change_24h: Option<Decimal>,
         last_updated: Timestamp,
     }
 }

@@ -247,7 +247,7 @@ async fn caches_hold_what_was_written_for_a_while(_: RedisConfig, mut look: Conn
     let market = MarketData {
         price: Decimal::new(4_500_050, 2),
         volume_24h: Decimal::new(123_456_789, 2),
-        change_24h: Decimal::new(-25, 1),
+        change_24h: Some(Decimal::new(-25, 1)),
         last_updated: now(),
     };
     let minute = Duration::from_secs(60);
@@ -264,6 +264,20 @@ async fn caches_hold_what_was_written_for_a_while(_: RedisConfig, mut look: Conn
         );
         assert!((1..=60_000).contains(&pttl(look, &key).await));
     }
+    // A field that is not there any more is taken away.
+    let unknown = MarketData {
+        change_24h: None,
+        ..market
+    };
+    let key = MarketData::key("A/B");
+    let mut pipeline = redis::pipe();
+    unknown.put(pipeline.atomic(), &key, minute);
+    pipeline.exec_async(look).await.expect("written");
+    assert_eq!(
+        MarketData::read(look, &key).await.expect("read"),
+        Some(unknown)
+    );
+
     let id = Uuid::new_v4();
     let portfolio = PortfolioSummary {
         user_id: Uuid::new_v4(),

@@ -320,11 +320,10 @@ fn write(update: &Update, config: &RedisConfig, batch: &mut Batch) -> Vec<Place>
         exchange: keys.exchange.to_owned(),
         sequence: update.sequence,
     };
-    let change_24h = intake::change_24h(&update.day).unwrap_or(0);
     let cached = MarketData {
         price,
         volume_24h: decimal::to_decimal(update.day.volume, update.amount_scale),
-        change_24h: decimal::to_decimal(change_24h, CHANGE_SCALE),
+        change_24h: intake::change_24h(&update.day).map(|c| decimal::to_decimal(c, CHANGE_SCALE)),
         last_updated: Timestamp::from_nanosecond(update.time_ns.into()).unwrap_or_default(),
     };
     let stream = batch.add(&keys.stream, |pipeline| {
