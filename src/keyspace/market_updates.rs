@@ -1,5 +1,5 @@
-//! What happened to a price? `market_updates:{symbol}` is a stream of the newest prices of a symbol,
-//! of all its exchanges. It stays, trimmed to about the length that the writer says.
+//! What happened to a price? `market_updates:{symbol}` is a stream of the newest prices of a
+//! symbol, of all its exchanges. It stays, trimmed to about the length that the writer says.
 
 use super::Fields;
 use super::{hash, unreadable};
@@ -35,8 +35,8 @@ impl MarketUpdate {
     }
 }
 
-/// Up to `count` updates behind the entry `after`, the oldest first, each with its entry's id. Begin
-/// with `"0"`, and go on with the last id.
+/// Up to `count` updates behind the entry `after`, the oldest first, each with its entry's id.
+/// Begin with `"0"`, and go on with the last id.
 pub async fn read<C: ConnectionLike>(
     connection: &mut C,
     symbol: &str,
