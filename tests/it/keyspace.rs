@@ -445,7 +445,7 @@ async fn lists_streams_and_sets_are_bounded(_: RedisConfig, mut look: Connection
     let key = market_updates::key("A/B");
     for sequence in 1..=600 {
         let update = MarketUpdate {
-            price: Decimal::new(45_000_50, 2),
+            price: Decimal::new(4_500_050, 2),
             volume: Decimal::new(12_345, 2),
             timestamp: Decimal::new(1_705_329_930, 0),
             exchange: "binance".to_owned(),
