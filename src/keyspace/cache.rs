@@ -17,8 +17,8 @@ hash::hash! {
         low_24h: Decimal,
         /// Amount traded in the last 24 hours, in the base currency.
         volume_24h: Decimal,
-        /// Change of the price in the last 24 hours, per cent.
-        change_24h: Decimal,
+        /// Change of the price in the last 24 hours, per cent; absent where it is not known.
+        change_24h: Option<Decimal>,
         /// The share of those 24 hours that was watched: below 1, the others are of that part.
         seen_24h: Decimal,
         last_updated: Timestamp,

@@ -1,5 +1,5 @@
-//! What happened to a price? `market_updates:{symbol}` is a stream of the newest prices of a symbol,
-//! of all its exchanges. It stays, trimmed to about the length that the writer says.
+//! What happened to a price? `market_updates:{symbol}` is a stream of the newest prices of a
+//! symbol, of all its exchanges. It stays, trimmed to about the length that the writer says.
 
 use super::Fields;
 use super::{hash, unreadable};
@@ -23,8 +23,8 @@ hash::hash! {
         low_24h: Decimal,
         /// Amount traded in the last 24 hours, in the base currency.
         volume_24h: Decimal,
-        /// Change of the price in the last 24 hours, per cent.
-        change_24h: Decimal,
+        /// Change of the price in the last 24 hours, per cent; absent where it is not known.
+        change_24h: Option<Decimal>,
         /// The share of those 24 hours that was watched: below 1, the others are of that part.
         seen_24h: Decimal,
     }
@@ -43,8 +43,8 @@ impl MarketUpdate {
     }
 }
 
-/// Up to `count` updates behind the entry `after`, the oldest first, each with its entry's id. Begin
-/// with `"0"`, and go on with the last id.
+/// Up to `count` updates behind the entry `after`, the oldest first, each with its entry's id.
+/// Begin with `"0"`, and go on with the last id.
 pub async fn read<C: ConnectionLike>(
     connection: &mut C,
     symbol: &str,

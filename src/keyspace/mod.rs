@@ -14,9 +14,9 @@
 //! | `temp:ai_processing:{command_id}`, `temp:order_validation:{order_id}` | hash | a minute, a quarter of an hour | [`temp`] |
 //! | `trading_signals` and its helpers, `tickforge:producer:{name}` | stream, … | see there | [`signals`] |
 //!
-//! A user's id, token or endpoint is one part of a key and takes the place of the braces. The braces
-//! of `trading_signals:{BTC/USDT}` are literal: a hash tag, which keeps a stream and its helpers on
-//! one node of a cluster.
+//! A user's id, token or endpoint is one part of a key and takes the place of the braces. The
+//! braces of `trading_signals:{BTC/USDT}` are literal: a hash tag, which keeps a stream and its
+//! helpers on one node of a cluster.
 //!
 //! Functions take any asynchronous connection of the crate `redis`: to one server, to the master
 //! that Sentinel names, or to a cluster ([`Connection`] is all three by configuration). One call

@@ -1,6 +1,6 @@
 //! What is a user still to be told? `notifications:{user_id}` is a list of JSON texts, the oldest
-//! first. Somebody else takes them: the list keeps the newest [`KEPT`], and where nobody comes it is
-//! gone [`TTL`] after the last one. The table `notifications` has them all.
+//! first. Somebody else takes them: the list keeps the newest [`KEPT`], and where nobody comes it
+//! is gone [`TTL`] after the last one. The table `notifications` has them all.
 
 use super::{ttl_ms, unreadable};
 use redis::aio::ConnectionLike;
@@ -46,7 +46,8 @@ pub fn put(
     Ok(())
 }
 
-/// Takes up to `max`, the oldest first. They are gone from the list, whatever becomes of the caller.
+/// Takes up to `max`, the oldest first. They are gone from the list, whatever becomes of the
+/// caller.
 pub async fn take<T: DeserializeOwned, C: ConnectionLike>(
     connection: &mut C,
     user_id: Uuid,

@@ -1,7 +1,7 @@
 //! May this call still go through? `rate_limit:api:{user_id}:{endpoint}` and
-//! `rate_limit:telegram:{telegram_id}` are counters of a fixed window: its first call begins it, and
-//! exactly as many are admitted as the limit says, however many ask at once (one script decides, in
-//! the server).
+//! `rate_limit:telegram:{telegram_id}` are counters of a fixed window: its first call begins it,
+//! and exactly as many are admitted as the limit says, however many ask at once (one script
+//! decides, in the server).
 
 use super::ttl_ms;
 use redis::RedisResult;

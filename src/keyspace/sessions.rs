@@ -1,5 +1,5 @@
-//! Who is signed in? `session:{token}` is a hash with one session, `user_sessions:{user_id}` the set
-//! of a user's tokens. A session ends at its `expires_at`, and the set with the last of its
+//! Who is signed in? `session:{token}` is a hash with one session, `user_sessions:{user_id}` the
+//! set of a user's tokens. A session ends at its `expires_at`, and the set with the last of its
 //! sessions.
 //!
 //! The two keys are on different nodes of a cluster, so no transaction holds them together. The

@@ -1,9 +1,10 @@
-//! Where are the signals? The stream `trading_signals` has all of them, `trading_signals:{SYMBOL}`
-//! (braces and all) those of one symbol. Beside each stream stand its helpers, with the same hash
-//! tag, so that one script may touch them all on a cluster: `:seq` (the number of the newest entry),
-//! `:epoch` (a random name, new where the stream began anew), `:seen:ID` (an id that is in it, for
-//! `seen_ttl`) and `:delivered` (a hash: how far into its journal each producer got). The
-//! streams are trimmed; they and their helpers stay, `:seen:ID` apart.
+//! Where are the signals? The stream `trading_signals` has all of them,
+//! `trading_signals:{SYMBOL}` (braces and all) those of one symbol. Beside each stream stand its
+//! helpers, with the same hash tag, so that one script may touch them all on a cluster: `:seq`
+//! (the number of the newest entry), `:epoch` (a random name, new where the stream began anew),
+//! `:seen:ID` (an id that is in it, for `seen_ttl`) and `:delivered` (a hash: how far into its
+//! journal each producer got). The streams are trimmed; they and their helpers stay, `:seen:ID`
+//! apart.
 //!
 //! `publishers::redis` writes them by its script; this is their names, and how they are read.
 

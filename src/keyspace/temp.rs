@@ -1,6 +1,6 @@
-//! Work in progress: `temp:ai_processing:{command_id}` says how far a command of the assistant is,
-//! `temp:order_validation:{order_id}` that an order was checked. Both are gone after minutes; what is
-//! to last stands in PostgreSQL.
+//! Work in progress: `temp:ai_processing:{command_id}` says how far a command of the assistant
+//! is, `temp:order_validation:{order_id}` that an order was checked. Both are gone after minutes;
+//! what is to last stands in PostgreSQL.
 
 use super::cache::by_id;
 use super::hash;

@@ -1,6 +1,6 @@
-//! Who is listening right now? `websocket:connections` is a set of `SERVER:CONNECTION`. Each server
-//! says every [`KEEP_ALIVE`] that it lives; where none does, the set is gone after [`TTL`]. A server
-//! that starts forgets what it left when it crashed.
+//! Who is listening right now? `websocket:connections` is a set of `SERVER:CONNECTION`. Each
+//! server says every [`KEEP_ALIVE`] that it lives; where none does, the set is gone after
+//! [`TTL`]. A server that starts forgets what it left when it crashed.
 
 use super::ttl_ms;
 use redis::RedisResult;

@@ -249,7 +249,7 @@ async fn caches_hold_what_was_written_for_a_while(_: RedisConfig, mut look: Conn
         volume_24h: Decimal::new(123_456_789, 2),
         high_24h: Decimal::new(4_600_000, 2),
         low_24h: Decimal::new(4_400_000, 2),
-        change_24h: Decimal::new(-25, 1),
+        change_24h: Some(Decimal::new(-25, 1)),
         seen_24h: Decimal::ONE,
         last_updated: now(),
     };
@@ -267,6 +267,20 @@ async fn caches_hold_what_was_written_for_a_while(_: RedisConfig, mut look: Conn
         );
         assert!((1..=60_000).contains(&pttl(look, &key).await));
     }
+    // A field that is not there any more is taken away.
+    let unknown = MarketData {
+        change_24h: None,
+        ..market
+    };
+    let key = MarketData::key("A/B");
+    let mut pipeline = redis::pipe();
+    unknown.put(pipeline.atomic(), &key, minute);
+    pipeline.exec_async(look).await.expect("written");
+    assert_eq!(
+        MarketData::read(look, &key).await.expect("read"),
+        Some(unknown)
+    );
+
     let id = Uuid::new_v4();
     let portfolio = PortfolioSummary {
         user_id: Uuid::new_v4(),
@@ -442,7 +456,7 @@ async fn lists_streams_and_sets_are_bounded(_: RedisConfig, mut look: Connection
             high_24h: Decimal::new(46_000, 0),
             low_24h: Decimal::new(44_000, 0),
             volume_24h: Decimal::new(123_456, 2),
-            change_24h: Decimal::new(25, 1),
+            change_24h: Some(Decimal::new(25, 1)),
             seen_24h: Decimal::new(5, 1),
         };
         let mut pipeline = redis::pipe();

@@ -134,8 +134,16 @@ impl Watched {
     pub async fn fail_over(&mut self) {
         self.master.stop();
         let deadline = Instant::now() + Duration::from_secs(20);
-        while let Err(reason) = Connection::open(&self.config).await {
-            assert!(Instant::now() < deadline, "{reason}");
+        // For a moment after it has switched, Sentinel does not know the new master well.
+        let mut in_a_row = 0;
+        while in_a_row < 20 {
+            match Connection::open(&self.config).await {
+                Ok(_) => in_a_row += 1,
+                Err(reason) => {
+                    assert!(Instant::now() < deadline, "{reason}");
+                    in_a_row = 0;
+                }
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

@@ -1,12 +1,12 @@
 //! Signals to Redis streams: one for all, one for each symbol, each with a contiguous `seq`.
 //!
 //! Answers: is this signal in this stream already, and does the stream still have all that it
-//! acknowledged? Both are decided inside the server by one script (`append.lua`), so repeating a call
-//! that timed out does no harm. A stream's `epoch` is a random name given when it was first seen
-//! empty: where it is missing or another one, the stream was emptied. Its hash `:delivered` holds how
-//! far into its journal each producer got, so that a stream restored from an old backup, or failed
-//! over to a copy that lagged, is noticed. On a cluster each stream may be on another node: each
-//! has its own account, and only a stream that lost something gets it again.
+//! acknowledged? Both are decided inside the server by one script (`append.lua`), so repeating a
+//! call that timed out does no harm. A stream's `epoch` is a random name given when it was first
+//! seen empty: where it is missing or another one, the stream was emptied. Its hash `:delivered`
+//! holds how far into its journal each producer got, so that a stream restored from an old
+//! backup, or failed over to a copy that lagged, is noticed. On a cluster each stream may be on
+//! another node: each has its own account, and only a stream that lost something gets it again.
 //!
 //! Called by the journal's follower on the publishers' runtime; it alone decides when to try again.
 
@@ -118,7 +118,8 @@ impl RedisSink {
         if !self.looked {
             let all = self.known(ALL);
             if all.sent == 0 {
-                // What an earlier run left: of this one we know better (some may have been refused).
+                // What an earlier run left: of this one we know better (some may have been
+                // refused).
                 all.had = all.had.max(position.unwrap_or(0));
             }
             let names = self.streams.keys().cloned().collect();

@@ -317,8 +317,7 @@ fn write(update: &Update, config: &RedisConfig, batch: &mut Batch) -> Vec<Place>
     let at_price = |v| decimal::to_decimal(v, update.price_scale);
     let (high_24h, low_24h) = (at_price(day.high), at_price(day.low));
     let volume_24h = decimal::to_decimal(day.volume, update.amount_scale);
-    let change_24h = intake::change_24h(day).unwrap_or(i64::MAX);
-    let change_24h = decimal::to_decimal(change_24h, CHANGE_SCALE);
+    let change_24h = intake::change_24h(day).map(|c| decimal::to_decimal(c, CHANGE_SCALE));
     let seen_24h = decimal::to_decimal(intake::seen_24h(day), SEEN_SCALE);
     let entry = MarketUpdate {
         price,
