@@ -1,5 +1,5 @@
-//! `tickforge influx setup`: database and retention policies of InfluxDB 1.x, or the buckets of 2.x,
-//! as they should be. What differs is told, and mended unless only looked at. Called by `main`.
+//! `tickforge influx setup`: database and retention policies of InfluxDB 1.x, or the buckets of
+//! 2.x, as they should be. What differs is told, and mended unless only looked at. `main` calls it.
 
 use crate::config::InfluxConfig;
 use crate::publishers::influx::{self, Outcome, Report};

@@ -198,7 +198,11 @@ impl<'a> Bars<'a> {
         if !over && !self.derived.is_settled() {
             return None;
         }
-        let some = self.jobs.len().min(AT_ONCE);
+        // What one makes, another one may have to read: only those of different series go together.
+        let some = match self.jobs.front()?.of {
+            None => 1,
+            Some(_) => self.jobs.len().min(AT_ONCE),
+        };
         self.asked = self.jobs.drain(..some).collect();
         Some(Work {
             jobs: self.asked.clone(),
@@ -226,7 +230,8 @@ impl<'a> Bars<'a> {
             job.windows.dedup();
             self.jobs.push_back(job);
         }
-        if self.start.is_some() || !(over || now >= self.repair_at) {
+        let busy = self.start.is_some() || !self.jobs.is_empty();
+        if busy || !(over || now >= self.repair_at) {
             return;
         }
         let oldest_ns = now_ns - Policy::Realtime.keeps_ns();

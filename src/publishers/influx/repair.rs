@@ -1,6 +1,6 @@
 //! What the store alone can tell: bars of seconds out of their raw trades, and minutes and hours
-//! out of finer bars. So a window is right that was open when an earlier run ended, however it ended,
-//! and one that gets a trade long after memory let it go.
+//! out of finer bars. So a window is right that was open when an earlier run ended, however it
+//! ended, and one that gets a trade long after memory let it go.
 //!
 //! A bar is never replaced by one of fewer trades: raw trades go after an hour, and what was made
 //! of them stays. Reads and writes the store; holds nothing of the roll-up in memory.
