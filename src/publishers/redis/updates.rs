@@ -436,8 +436,9 @@ mod tests {
             .collect();
         let expected = "XADD market_updates:BTC/USDT MAXLEN ~ 1000 price 5 volume 3.000000001 \
                         timestamp 0.000002 exchange binance sequence 1 \
-                        volume_24h 0.000000007 high_24h 5 low_24h 0.0000001 seen_24h 0.5 \
-                        change_24h 4999999900 HSET cache:market_data:binance:BTC/USDT price 5";
+                        high_24h 5 low_24h 0.0000001 volume_24h 0.000000007 \
+                        change_24h 4999999900 seen_24h 0.5 \
+                        HSET cache:market_data:binance:BTC/USDT price 5";
         assert!(words.join(" ").starts_with(expected), "{words:?}");
     }
 
