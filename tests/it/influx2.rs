@@ -246,9 +246,11 @@ async fn write(shared: &Shared, query: &HashMap<String, String>, body: Bytes) ->
     // Bars are written, too: what is counted and scripted is about ticks.
     let ticks = query["bucket"].ends_with("/realtime");
     shared.writes.fetch_add(usize::from(ticks), Relaxed);
-    let mut script = shared.script.lock().expect("the script");
-    let scripted = if ticks { script.pop_front() } else { None };
-    drop(script);
+    let scripted = if ticks {
+        shared.script.lock().expect("the script").pop_front()
+    } else {
+        None
+    };
     if let Some((status, seconds, text)) = scripted {
         let status = StatusCode::from_u16(status).expect("a status");
         let mut response = reply(status, text);
