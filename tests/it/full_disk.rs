@@ -20,7 +20,7 @@ impl SmallDisk {
         let dir = tempfile::tempdir().expect("a folder");
         let mut mount = Command::new("mount");
         mount
-            .args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"])
+            .args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"])
             .arg(dir.path());
         let done = mount.output().is_ok_and(|out| out.status.success());
         if !done {

@@ -2,8 +2,8 @@
 //!
 //! Lives in the engine, one for each instrument, on the engine's thread. Budget: 15 ns for a change
 //! and a look at the touch. It does not judge what it is told (sequence, staleness and what to do
-//! about a crossed book are the engine's and the feed's), and it allocates only where levels come to
-//! a place that never had so many. About 67 KiB while empty, 83 KiB where texts are kept.
+//! about a crossed book are the engine's and the feed's), and it allocates only where levels come
+//! to a place that never had so many. About 67 KiB while empty, 83 KiB where texts are kept.
 //!
 //! `window` holds the levels near the touch, `far` all others, `ladder` is a side made of the two,
 //! and `checksum` is Kraken's.
