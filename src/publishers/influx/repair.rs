@@ -238,7 +238,7 @@ fn stored(row: &Row<'_>, span: Span) -> Option<(i64, Bar)> {
     Some((start_ns, bar))
 }
 
-/// Straight to the store, a thousand at a time.
+/// Straight to the store, [`LINES`] at a time.
 async fn write(server: &Server, span: Span, bars: &Bars) -> Result<(), String> {
     let (mut text, mut lines) = (Vec::new(), 0);
     for (i, (((symbol, exchange), start_ns), bar)) in bars.iter().enumerate() {

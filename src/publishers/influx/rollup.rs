@@ -186,14 +186,20 @@ impl Rollup {
         !self.repairs.is_empty()
     }
 
-    /// The oldest moment of which something is not in the store yet.
+    /// The oldest moment of which something is not in the store yet. Of a minute and an hour it is
+    /// their last second: what is repaired from there on makes them again, out of finer bars.
     pub fn unsettled_ns(&self) -> Option<i64> {
         let asked = self.repairs.values().map(|range| range.start);
-        let dirty = self.dirty.iter().filter_map(|id| {
-            let market = self.markets.get(*id as usize)?.as_ref()?;
-            let seconds = &market.windows[Span::Second as usize];
-            let dirty = seconds.iter().filter(|w| w.dirty).map(|w| w.start_ns);
-            dirty.min()
+        let markets = self
+            .dirty
+            .iter()
+            .filter_map(|id| self.markets.get(*id as usize));
+        let dirty = markets.flatten().flat_map(|market| {
+            let windows = Span::ALL.into_iter().zip(&market.windows);
+            windows.flat_map(|(span, windows)| {
+                let dirty = windows.iter().filter(|w| w.dirty);
+                dirty.map(move |w| w.start_ns + span.ns() - Span::Second.ns())
+            })
         });
         asked.chain(dirty).min()
     }

@@ -203,3 +203,31 @@ fn trades_that_the_raw_policy_refuses_are_in_no_bar() {
     assert_eq!((rollup.too_late, written.0.len()), (1, 0));
     assert_eq!(rollup.repairs(), []);
 }
+
+/// A run that is killed now leaves a minute and an hour that lack their last trades: the next one
+/// has to begin within them, though all seconds are written.
+#[test]
+fn a_minute_that_waits_for_its_pace_is_unsettled_in_its_last_second() {
+    let mut instruments = Instruments::new(registry(), series);
+    let known = instruments.get(0);
+    let (mut rollup, mut written) = (Rollup::new(BEGIN), Written::default());
+    let begun = Instant::now();
+    for (n, ms) in [59_000, 59_500].into_iter().enumerate() {
+        rollup.trade(
+            &tick(n as u128, BEGIN + ms * MS, 100),
+            known,
+            BEGIN,
+            &mut written,
+        );
+        let now = begun + std::time::Duration::from_secs(n as u64);
+        rollup.write(false, now, &mut written);
+    }
+    let trades = |policy| written.0[&(policy, BEGIN)].trades;
+    assert_eq!(
+        (trades(Policy::MediumTerm), trades(Policy::LongTerm)),
+        (1, 1)
+    );
+    assert_eq!(rollup.unsettled_ns(), Some(BEGIN + 59_000 * MS));
+    rollup.write(true, begun, &mut written);
+    assert_eq!(rollup.unsettled_ns(), None);
+}
