@@ -18,33 +18,77 @@ const NAME: &str = "unfinished";
 /// A signal whose validity ended this long before the newest one is given up: its instrument is not
 /// followed any more.
 const GIVEN_UP_NS: i64 = 86_400_000_000_000;
+/// Signals that are watched again at most, the newest ones: a start is not to wait for more.
+const MOST: usize = 20_000;
+/// The id of a record stands within so many bytes.
+const HEAD: usize = 128;
 
 /// Signals without an outcome, with their numbers, oldest first.
 pub fn unfinished(journal: &Journal) -> io::Result<Vec<(u64, SignalRecord)>> {
     let end = journal.last_seq();
-    let mut reader = Reader::open(journal.dir(), journal.cursor(NAME).seq() + 1);
-    let mut open: FxHashMap<Uuid, (u64, SignalRecord)> = FxHashMap::default();
+    let numbers = open_numbers(journal, end)?;
+    let mut reader = Reader::open(journal.dir(), numbers.first().copied().unwrap_or(end));
+    let mut numbers = numbers.into_iter().peekable();
+    let mut all: Vec<(u64, SignalRecord)> = Vec::new();
     let mut newest_ns = i64::MIN;
     while let Some(record) = reader.next(end)? {
-        let seq = record.seq;
+        if record.seq == end
+            && let Ok(newest) = serde_json::from_slice::<Time>(record.payload)
+        {
+            newest_ns = newest.event_ns;
+        }
         // What is of another version is a store's to complain about.
-        if OutcomeRecord::is(record.payload) {
-            if let Ok(outcome) = serde_json::from_slice::<OutcomeRecord>(record.payload) {
-                newest_ns = newest_ns.max(outcome.event_ns);
-                open.remove(&outcome.signal_id);
-            }
-        } else if let Ok(signal) = serde_json::from_slice::<SignalRecord>(record.payload) {
-            newest_ns = newest_ns.max(signal.event_ns);
-            open.insert(signal.signal_id, (seq, signal));
+        if numbers.next_if_eq(&record.seq).is_some()
+            && let Ok(signal) = serde_json::from_slice(record.payload)
+        {
+            all.push((record.seq, signal));
         }
     }
-    let recent = |s: &SignalRecord| {
-        let until = clock::parse_rfc3339(&s.valid_until).unwrap_or(i64::MIN);
+    all.retain(|(_, signal)| {
+        let until = clock::parse_rfc3339(&signal.valid_until).unwrap_or(i64::MIN);
         until.saturating_add(GIVEN_UP_NS) >= newest_ns
-    };
-    let mut all: Vec<_> = open.into_values().filter(|(_, s)| recent(s)).collect();
-    all.sort_by_key(|(seq, _)| *seq);
+    });
     Ok(all)
+}
+
+/// The newest [`MOST`] of them, by their numbers alone: a journal may hold a million records, and
+/// reading each whole would take seconds.
+fn open_numbers(journal: &Journal, end: u64) -> io::Result<Vec<u64>> {
+    let mut reader = Reader::open(journal.dir(), journal.cursor(NAME).seq() + 1);
+    let mut open: FxHashMap<Uuid, u64> = FxHashMap::default();
+    while let Some(record) = reader.next(end)? {
+        let Some(id) = id_of(record.payload) else {
+            continue;
+        };
+        if OutcomeRecord::is(record.payload) {
+            open.remove(&id);
+        } else {
+            open.insert(id, record.seq);
+        }
+    }
+    let mut numbers: Vec<u64> = open.into_values().collect();
+    numbers.sort_unstable();
+    let too_many = numbers.len().saturating_sub(MOST);
+    if too_many > 0 {
+        tracing::warn!(
+            too_many,
+            "open signals of earlier runs that are not watched again: they end with their validity"
+        );
+    }
+    Ok(numbers.split_off(too_many))
+}
+
+#[derive(serde::Deserialize)]
+struct Time {
+    event_ns: i64,
+}
+
+/// A record's `signal_id`, which is its second or third field.
+fn id_of(payload: &[u8]) -> Option<Uuid> {
+    const FIELD: &[u8] = br#""signal_id":""#;
+    let head = &payload[..payload.len().min(HEAD)];
+    let at = memchr::memmem::find(head, FIELD)? + FIELD.len();
+    Uuid::try_parse_ascii(payload.get(at..at + 36)?).ok()
 }
 
 /// The journal thread's account of open signals.
