@@ -2,6 +2,7 @@
 //! for one user after the other.
 
 use crate::postgres::{connect, number, on_fresh_database};
+use crate::rights::insert_pair;
 use rust_decimal::Decimal;
 use serde_json::json;
 use sqlx::postgres::{PgConnection, PgListener};
@@ -30,13 +31,7 @@ fn decimal(text: &str) -> Decimal {
 async fn application(url: &str) -> (PgConnection, Uuid, Uuid) {
     migrate(url).await.expect("migrated");
     let mut db = connect(url).await;
-    db.execute(
-        "INSERT INTO trading_pairs (id, symbol, exchange, base_currency, quote_currency, \
-             min_order_size) \
-         VALUES (uuid('0000000000000000000000000000000c'), 'A/B', 'binance', 'A', 'B', 0)",
-    )
-    .await
-    .expect("a pair");
+    insert_pair(&mut db).await;
     db.execute("SET ROLE trading_bot_app")
         .await
         .expect("the role");

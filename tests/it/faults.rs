@@ -190,7 +190,7 @@ async fn alone_a_store_that_hangs_holds_up_nothing_else() {
                 events > 2_000.0,
                 "{mode:?} of {name}: {events} events in 2 s"
             );
-            until("it catches up", Duration::from_secs(60), || {
+            until("it catches up", Duration::from_secs(30), || {
                 site.watch.lag() <= 20.0 && site.stored() > after[2]
             });
         }

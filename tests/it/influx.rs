@@ -1,15 +1,13 @@
 //! Ticks in a real InfluxDB 1.x: every point apart, every refusal counted. Each test has a database
 //! of its own.
 
-use rust_decimal::Decimal;
+use crate::postgres;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use tickforge::clock;
 use tickforge::config::InfluxConfig;
-use tickforge::market::{
-    DayStats, Event, Instrument, Market, Quote, Registry, Side, Status, Tick, Trade,
-};
+use tickforge::market::{DayStats, Event, Instrument, Quote, Registry, Side, Status, Tick, Trade};
 use tickforge::metrics::{Metrics, TickMetrics};
 use tickforge::publishers::influx::{self, Derived};
 
@@ -38,20 +36,8 @@ pub fn config(database: &str) -> Option<InfluxConfig> {
 pub fn registry() -> Arc<Registry> {
     let registry = Registry::default();
     registry.add(Instrument {
-        exchange: "binance",
-        native: "BTCUSDT".to_owned(),
         symbol: "BTC, x=y\\".to_owned(),
-        base: "BTC".to_owned(),
-        quote: "USDT".to_owned(),
-        market: Market::Spot,
-        tick_size: Decimal::new(1, 2),
-        amount_step: Decimal::new(1, 5),
-        min_amount: Decimal::ZERO,
-        max_amount: None,
-        active: true,
-        stamp_resolution_ns: 1_000_000,
-        book_depth: 0,
-        checksum: false,
+        ..postgres::instrument("binance", "BTC/USDT")
     });
     Arc::new(registry)
 }

@@ -2,6 +2,7 @@
 //! analyses, notifications, switches. By the role that it has in production, on a real server.
 
 use crate::daemon::{self, Exchange, Process, u64_of};
+use crate::replay::{decisions, replayed};
 use crate::servers;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
@@ -338,49 +339,18 @@ async fn an_operator_switches_and_a_replay_switches_at_the_same_place() {
         "a bad value is told: {log}"
     );
 
-    let live = (decisions(signals), decisions(daemon::outcomes(&data)));
-    let first = replayed(dir.path(), &config);
-    let second = replayed(dir.path(), &config);
+    let live = (
+        decisions(signals.into_iter()),
+        decisions(daemon::outcomes(&data).into_iter()),
+    );
+    let (first, _) = replayed(dir.path(), &config, &[]);
+    let (second, _) = replayed(dir.path(), &config, &[]);
     assert!(live.0.len() > 50 && live.1.len() > 50);
     assert_eq!(first, second, "two replays");
     assert_eq!(live.0, first.0, "signals of the run and of its replay");
     assert_eq!(live.1, first.1, "ends of the run and of its replay");
     drop(db);
     database.end().await;
-}
-
-/// Without what was measured.
-fn decisions(lines: Vec<Value>) -> Vec<Value> {
-    let decision = |mut line: Value| {
-        let keys = line.as_object_mut().expect("an object");
-        keys.remove("journal_seq");
-        keys.remove("latency_ns");
-        line
-    };
-    lines.into_iter().map(decision).collect()
-}
-
-fn replayed(dir: &Path, config: &str) -> (Vec<Value>, Vec<Value>) {
-    let file = |name: &str| dir.join(name).display().to_string();
-    let (capture, signals) = (file("run.capture.jsonl.zst"), file("signals.jsonl"));
-    let ends = file("outcomes.jsonl");
-    daemon::output(&[
-        "replay",
-        &capture,
-        "--config",
-        config,
-        "--signals",
-        &signals,
-        "--outcomes",
-        &ends,
-        "--json",
-    ]);
-    let read = |path: &str| {
-        let text = std::fs::read_to_string(path).expect("lines");
-        let lines = text.lines().map(|l| serde_json::from_str(l).expect("JSON"));
-        decisions(lines.collect())
-    };
-    (read(&signals), read(&ends))
 }
 
 /// A user, a portfolio, and positions on a pair of the simulated market.

@@ -2,6 +2,7 @@
 //!
 //! Each test has a database of its own, so that they may run at the same time.
 
+use crate::postgres;
 use crate::redis_servers::{each, server};
 use redis::Value;
 use rust_decimal::Decimal;
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tickforge::config::{RedisConfig, RedisServers, Secret};
 use tickforge::keyspace::Connection;
-use tickforge::market::{DayStats, Event, Instrument, Market, Registry, Side, Tick, Trade};
+use tickforge::market::{DayStats, Event, Registry, Side, Tick, Trade};
 use tickforge::metrics::Metrics;
 use tickforge::publishers::redis::{RedisSink, probe, updates};
 use tickforge::publishers::{Entry, SignalSink, SinkError};
@@ -450,25 +451,6 @@ async fn a_producer_says_that_it_lives() {
     .await;
 }
 
-fn instrument(exchange: &'static str) -> Instrument {
-    Instrument {
-        exchange,
-        native: "BTCUSDT".to_owned(),
-        symbol: "BTC/USDT".to_owned(),
-        base: "BTC".to_owned(),
-        quote: "USDT".to_owned(),
-        market: Market::Spot,
-        tick_size: Decimal::new(1, 2),
-        amount_step: Decimal::new(1, 5),
-        min_amount: Decimal::ZERO,
-        max_amount: None,
-        active: true,
-        stamp_resolution_ns: 1_000_000,
-        book_depth: 0,
-        checksum: false,
-    }
-}
-
 #[tokio::test]
 async fn market_updates_are_conflated_and_cached() {
     each(8, async |mut config, mut look| {
@@ -484,7 +466,7 @@ async fn market_updates_are_conflated_and_cached() {
         let metrics = Arc::new(Metrics::default());
         let (mut producer, consumer) = tickforge::ring::ring(1024);
         for (id, exchange) in [(0, "binance"), (1, "kraken")] {
-            registry.add(instrument(exchange));
+            registry.add(postgres::instrument(exchange, "BTC/USDT"));
             for n in 1..=10i64 {
                 let price = n * 100_000_000;
                 let trade = Trade {

@@ -61,7 +61,7 @@ fn record(dir: &Path, seed: u32, seconds: u32) -> (String, Value) {
 }
 
 /// Signals as decisions: without what was measured.
-fn decisions(lines: impl Iterator<Item = Value>) -> Vec<Value> {
+pub fn decisions(lines: impl Iterator<Item = Value>) -> Vec<Value> {
     let decision = |mut signal: Value| {
         let keys = signal.as_object_mut().expect("an object");
         keys.remove("journal_seq");
@@ -72,9 +72,9 @@ fn decisions(lines: impl Iterator<Item = Value>) -> Vec<Value> {
 }
 
 /// Signals, and what became of them.
-type Decided = (Vec<Value>, Vec<Value>);
+pub type Decided = (Vec<Value>, Vec<Value>);
 
-fn replayed(dir: &Path, config: &str, flags: &[&str]) -> (Decided, Value) {
+pub fn replayed(dir: &Path, config: &str, flags: &[&str]) -> (Decided, Value) {
     let file = |name: &str| text(&dir.join(name));
     let (capture, signals) = (file("run.capture.jsonl.zst"), file("replayed.jsonl"));
     let outcomes = file("outcomes.jsonl");

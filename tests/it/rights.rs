@@ -83,10 +83,8 @@ fn insert(table: &str, row: &str, id: &str, user: Uuid) -> String {
     )
 }
 
-/// Migrated, with users A and B and a row of each in every table.
-async fn two_users(url: &str) -> PgConnection {
-    migrate(url).await.expect("migrated");
-    let mut db = connect(url).await;
+/// The pair `…0c` that rows refer to.
+pub async fn insert_pair(db: &mut PgConnection) {
     db.execute(
         "INSERT INTO trading_pairs (id, symbol, exchange, base_currency, quote_currency, \
              min_order_size) \
@@ -94,6 +92,13 @@ async fn two_users(url: &str) -> PgConnection {
     )
     .await
     .expect("a pair");
+}
+
+/// Migrated, with users A and B and a row of each in every table.
+async fn two_users(url: &str) -> PgConnection {
+    migrate(url).await.expect("migrated");
+    let mut db = connect(url).await;
+    insert_pair(&mut db).await;
     for user in [A, B] {
         let new = format!(
             "INSERT INTO users (id, email, username, password_hash) \
