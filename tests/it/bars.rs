@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tickforge::clock;
 use tickforge::config::InfluxConfig;
-use tickforge::market::{DayStats, Event, Flags, Registry, Side, Tick, Trade};
+use tickforge::market::{DayStats, Event, Flags, Instrument, Registry, Side, Tick, Trade};
 use tickforge::metrics::Metrics;
 use tickforge::publishers::influx::Derived;
 use tokio::task::LocalSet;
@@ -28,7 +28,10 @@ const NAMES: [(&str, &str); 3] = [
 fn registry() -> Arc<Registry> {
     let registry = Registry::default();
     for (exchange, symbol) in NAMES {
-        registry.add(postgres::instrument(exchange, symbol));
+        registry.add(Instrument {
+            symbol: symbol.to_owned(),
+            ..postgres::instrument(exchange, "BTC/USDT")
+        });
     }
     Arc::new(registry)
 }
