@@ -18,8 +18,11 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 /// The document's `notification_channel`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type,
+)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "notification_channel", rename_all = "snake_case")]
 pub enum Channel {
     Telegram,
     Email,

@@ -114,10 +114,19 @@ pub fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("switches.json")
 }
 
-/// What was kept; all on where there is nothing that can be read.
+/// What was kept; all on where nothing was. A file that cannot be read is said, since what an
+/// operator had switched off is on until the database answers.
 pub fn load(path: &Path) -> Switches {
-    let text = std::fs::read(path).unwrap_or_default();
-    serde_json::from_slice(&text).unwrap_or_default()
+    let read = match std::fs::read(path) {
+        Ok(text) => serde_json::from_slice(&text).map_err(io::Error::from),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Switches::default(),
+        Err(error) => Err(error),
+    };
+    read.unwrap_or_else(|error| {
+        let file = path.display();
+        tracing::error!(%error, "{file} is not understood: all is on until the database answers");
+        Switches::default()
+    })
 }
 
 pub fn save(path: &Path, switches: &Switches) -> io::Result<()> {

@@ -7,14 +7,7 @@ use sqlx::postgres::PgConnection;
 use std::time::Duration;
 use uuid::Uuid;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "notification_channel", rename_all = "snake_case")]
-pub enum Channel {
-    Telegram,
-    Email,
-    Push,
-    Redis,
-}
+pub use crate::notify::Channel;
 
 #[derive(Clone, Copy, Debug)]
 pub struct NewNotification<'a> {

@@ -78,9 +78,7 @@ pub fn run(mut changed: Consumer<Changed>, mut days: Days, registry: Arc<Registr
     loop {
         let closed = changed.is_closed();
         while let Some((id, minute)) = changed.pop() {
-            let instrument = registry.get(id);
-            let name = format!("{} {}", instrument.exchange, instrument.symbol);
-            if let Err(error) = days.write(&name, &minute) {
+            if let Err(error) = days.write(&registry.get(id).name(), &minute) {
                 days.complain(&error);
             }
         }

@@ -336,7 +336,7 @@ const USES: [(&str, &[&str]); 32] = [
         &["exchanges", "strategies", "strategy", "suggest"],
     ),
     ("cores", &["config"]),
-    ("database", &["clock", "config"]),
+    ("database", &["clock", "config", "notify"]),
     ("http", &["clock", "config", "metrics"]),
     ("feed", &["exchanges", "market", "metrics"]),
     (

@@ -43,7 +43,7 @@ pub fn series(instrument: &Instrument) -> Series {
         ("exchange", instrument.exchange),
     ];
     Series {
-        name: format!("{} {}", instrument.exchange, instrument.symbol).into(),
+        name: instrument.name().into(),
         tags: (
             line::tag(&instrument.symbol),
             line::tag(instrument.exchange),
