@@ -1,48 +1,51 @@
-//! HOT PATH. The levels of one side that have no slot in the window: far from the touch, or off the
-//! price grid.
+//! HOT PATH. The levels of one side that have no slot in the window: those far from the touch.
 //!
 //! A feed without a depth limit has tens of thousands of them, the sparser the further away, and
 //! most changes of a day may be there. So they are kept in buckets whose width grows with the
 //! distance from an anchor, which is where the touch was: [`OCTAVES`] a side of the anchor, each
 //! twice as wide as the one before. An octave has as many buckets of equal width as its levels
 //! need, a few levels each, in any order: they are put in order by who reads them. So a change
-//! searches nothing, moves nothing and has hardly a branch that depends on the market. The anchor
-//! changes speed, never results.
+//! searches nothing, moves nothing and has hardly a branch that depends on the market, and a bucket
+//! is one cache line, for most of them are not in the caches that are near. The anchor changes
+//! speed, never results.
 //!
-//! Memory is allocated where levels come to a place that never had so many, and kept.
+//! Keys are numbers of price steps, turned around for asks (see [`Ladder`](super::ladder::Ladder)),
+//! and less than [`STEPS`](super::grid::STEPS) apart. Memory is allocated where levels come to a
+//! place that never had so many, and kept.
 
 use rustc_hash::FxHashMap;
-use std::num::Wrapping;
 
-/// Octaves on each side of the anchor: 0 holds the nearest [`BUCKETS`] keys, and each of the
-/// others all keys of one binary order of magnitude.
-const OCTAVES: usize = 64 - BUCKETS.ilog2() as usize + 1;
+/// Equal parts of an octave: the most buckets that it can have.
+const PARTS: usize = 2048;
 
-/// Equal parts of an octave at most.
-const BUCKETS: usize = 512;
+/// Octaves on each side of the anchor: 0 holds the nearest [`PARTS`] keys, and each of the others
+/// all keys of one binary order of magnitude.
+const OCTAVES: usize = (super::grid::STEPS.ilog2() - PARTS.ilog2() + 1) as usize;
 
-/// Levels that a bucket has on average before an octave gets twice as many buckets.
-const FULL: usize = 3;
+/// log2 of the buckets that an octave begins with.
+const FIRST: u32 = 3;
 
 /// Levels of one bucket in no order; more of them than fit are in the next block.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Block {
-    keys: [i64; Block::LEVELS],
-    len: u32,
-    /// Its index, or [`Block::NONE`].
-    next: u32,
+    /// The low half of each level's distance; the bucket knows the rest.
+    low: [u32; Block::LEVELS],
+    /// How many levels, and above [`Block::LEN_BITS`] the index of the next block, 0 for none.
+    tail: u32,
     amounts: [i64; Block::LEVELS],
 }
 
+const _: () = assert!(size_of::<Block>() == 64);
+
 struct Octave {
-    len: usize,
-    /// Of [`BUCKETS`], log2 of how many make one bucket here.
-    shift: u32,
-    /// Which buckets may hold a level; all that hold one.
-    present: [u64; BUCKETS / 64],
-    /// One for each bucket, then those that more levels needed.
+    /// One for each bucket, then those that more levels needed; empty before the first level.
     blocks: Vec<Block>,
+    len: usize,
+    /// More levels than these need more buckets.
+    room: usize,
+    /// Of [`PARTS`], log2 of how many make one bucket.
+    shift: u32,
 }
 
 pub(super) struct Far {
@@ -54,25 +57,61 @@ pub(super) struct Far {
     came: usize,
     /// Which octaves hold a level: the better the keys, the higher the bit.
     present: u128,
-    octaves: Box<[Option<Box<Octave>>; 2 * OCTAVES]>,
+    octaves: Box<[Octave; 2 * OCTAVES]>,
     /// By key, where they are kept: the digits of a level's text. Apart, because a book that keeps
     /// them has few levels, and the others are faster without.
     texts: Option<FxHashMap<i64, u16>>,
 }
 
-/// Where a key belongs: its octave and which of [`BUCKETS`] parts of that, both
-/// greater for better keys.
-#[inline]
-fn home(key: i64, anchor: i64) -> (usize, usize) {
-    // All ones for keys below the anchor, whose order is the other way around: ! mirrors it.
-    let mirror = Wrapping(-i64::from(key < anchor));
-    let distance = ((Wrapping(key) - Wrapping(anchor)) ^ mirror).0 as u64;
-    let octave = (distance | (BUCKETS as u64 - 1)).ilog2() - (BUCKETS.ilog2() - 1);
-    let bucket = distance >> octave.saturating_sub(1);
-    let above = Wrapping((OCTAVES + octave as usize) as i64);
-    let octave = (above ^ mirror) + (Wrapping(2 * OCTAVES as i64) & mirror);
-    let bucket = (bucket as i64 ^ mirror.0) as usize % BUCKETS;
-    (octave.0 as usize, bucket)
+/// Where a key belongs; octaves and parts are greater for better keys.
+#[derive(Clone, Copy)]
+struct Home {
+    octave: usize,
+    part: usize,
+    /// Of the distance from the anchor. For keys below that, whose order is the other way around,
+    /// it is mirrored by `!`.
+    low: u32,
+}
+
+impl Home {
+    #[inline]
+    fn of(key: i64, anchor: i64) -> Home {
+        let distance = key - anchor;
+        let mirror = distance >> 63; // all ones for keys below the anchor
+        let distance = (distance ^ mirror) as u64;
+        let octave = (distance | (PARTS as u64 - 1)).ilog2() - (PARTS.ilog2() - 1);
+        let part = (distance >> octave.saturating_sub(1)) as i64 ^ mirror;
+        let octave = (i64::from(octave) ^ mirror) + OCTAVES as i64;
+        Home {
+            octave: octave as usize,
+            part: part as usize % PARTS,
+            low: distance as u32,
+        }
+    }
+}
+
+/// The key of a level in a bucket of 2^`shift` parts.
+fn key(octave: usize, bucket: usize, shift: u32, low: u32, anchor: i64) -> i64 {
+    let mirror = -i64::from(octave < OCTAVES);
+    let out = out(octave);
+    let bits = part_bits(out);
+    let bucket = (bucket as i64 ^ mirror) as u64 % (PARTS >> shift) as u64;
+    let begin = if out == 0 { 0 } else { (PARTS as u64) << bits };
+    let begin = begin + (bucket << (shift + bits));
+    let distance = begin & !u64::from(u32::MAX) | u64::from(low);
+    anchor + (distance as i64 ^ mirror)
+}
+
+/// How many octaves out from the anchor.
+fn out(octave: usize) -> usize {
+    octave
+        .checked_sub(OCTAVES)
+        .unwrap_or_else(|| OCTAVES - 1 - octave)
+}
+
+/// log2 of how many keys make one part of the octave so many steps out.
+fn part_bits(out: usize) -> u32 {
+    out.saturating_sub(1) as u32
 }
 
 /// What a change did to the number of levels.
@@ -83,169 +122,198 @@ struct Done {
 }
 
 impl Block {
-    const LEVELS: usize = 7;
-    const NONE: u32 = u32::MAX;
+    const LEVELS: usize = 5;
+    const LEN_BITS: u32 = 3;
     const EMPTY: Block = Block {
-        keys: [0; Block::LEVELS],
-        len: 0,
-        next: Block::NONE,
+        low: [0; Block::LEVELS],
+        tail: 0,
         amounts: [0; Block::LEVELS],
     };
 
-    /// Where a key is; [`Block::LEVELS`] or more where it is not.
     #[inline]
-    fn find(&self, key: i64) -> usize {
-        let mut found = 0u32;
-        for (i, held) in self.keys.iter().enumerate() {
-            found |= u32::from(*held == key) << i;
+    fn len(&self) -> usize {
+        (self.tail % (1 << Block::LEN_BITS)) as usize
+    }
+
+    #[inline]
+    fn next(&self) -> usize {
+        (self.tail >> Block::LEN_BITS) as usize
+    }
+
+    /// Where a level is; [`Block::LEVELS`] or more where it is not.
+    #[inline]
+    fn find(&self, low: u32) -> usize {
+        // A form that becomes vector instructions.
+        let mut bits = [0_u32; Block::LEVELS - 1];
+        for (i, bit) in bits.iter_mut().enumerate() {
+            *bit = if self.low[i] == low { 1 << i } else { 0 };
         }
-        (found & ((1 << self.len) - 1)).trailing_zeros() as usize
+        let last = u32::from(self.low[bits.len()] == low) << bits.len();
+        let found = bits.iter().fold(last, |found, bit| found | bit);
+        (found & ((1 << self.len()) - 1)).trailing_zeros() as usize
     }
 
-    #[inline]
-    fn keys(&self) -> &[i64] {
-        &self.keys[..self.len as usize]
+    fn levels(&self) -> impl Iterator<Item = (u32, i64)> {
+        let levels = self.low.iter().zip(&self.amounts);
+        levels.take(self.len()).map(|(low, amount)| (*low, *amount))
     }
 
-    /// Sets the amount at `at`, a place that [`Block::find`] gave for this key, or of a new level
-    /// where it gave none. There must be room for that one.
+    /// Sets the amount at `at`, a place that [`Block::find`] gave, or of a new level where it gave
+    /// none. There must be room for that one.
     #[inline]
-    fn set(&mut self, at: usize, key: i64, amount: i64) -> Done {
+    fn set(&mut self, at: usize, low: u32, amount: i64) -> Done {
         let new = at >= Block::LEVELS;
         let last = Block::LEVELS - 1;
-        let at = if new { self.len as usize } else { at }.min(last);
-        (self.keys[at], self.amounts[at]) = (key, amount);
-        let len = self.len as usize + usize::from(new);
+        let len = self.len();
+        let at = if new { len } else { at }.min(last);
+        (self.low[at], self.amounts[at]) = (low, amount);
         // What goes leaves its place to the last one.
         let gone = amount == 0;
-        let from = if gone { len.wrapping_sub(1) } else { at }.min(last);
-        (self.keys[at], self.amounts[at]) = (self.keys[from], self.amounts[from]);
-        self.len = (len - usize::from(gone)) as u32;
-        Done {
+        let filled = len + usize::from(new);
+        let from = if gone { filled - 1 } else { at }.min(last);
+        (self.low[at], self.amounts[at]) = (self.low[from], self.amounts[from]);
+        let done = Done {
             came: new & !gone,
             went: !new & gone,
-        }
+        };
+        self.tail = self.tail + u32::from(done.came) - u32::from(done.went);
+        done
     }
 }
 
 impl Octave {
+    const NEW: Octave = Octave {
+        blocks: Vec::new(),
+        len: 0,
+        room: 0,
+        shift: 0,
+    };
+
+    /// Buckets for the first levels, so many that a bucket's levels differ in their low halves.
     #[cold]
-    fn fresh() -> Option<Box<Octave>> {
-        Some(Box::new(Octave {
-            len: 0,
-            shift: BUCKETS.ilog2(),
-            present: [0; BUCKETS / 64],
-            blocks: vec![Block::EMPTY],
-        }))
+    fn begin(&mut self, octave: usize) {
+        self.split((PARTS.ilog2() - FIRST).min(32 - part_bits(out(octave))));
+    }
+
+    /// Empty buckets of 2^`shift` parts.
+    fn split(&mut self, shift: u32) {
+        self.shift = shift;
+        self.room = match shift {
+            0 => usize::MAX,
+            _ => self.buckets() * Block::LEVELS / 2,
+        };
+        self.blocks
+            .reserve_exact(self.buckets() + self.buckets() / 8);
+        self.blocks.resize(self.buckets(), Block::EMPTY);
     }
 
     #[inline]
     fn buckets(&self) -> usize {
-        BUCKETS >> self.shift
+        PARTS >> self.shift
     }
 
-    /// Sets the amount at a key of this part of the octave; 0 removes the level.
+    /// Sets the amount at a level of this part of the octave; 0 removes the level.
     #[inline(always)]
-    fn set(&mut self, part: usize, key: i64, amount: i64) -> Done {
-        let bucket = part >> self.shift;
-        let mut at = bucket;
-        let done = loop {
+    fn set(&mut self, part: usize, low: u32, amount: i64) -> Done {
+        let mut at = part >> self.shift;
+        loop {
             let block = &mut self.blocks[at];
-            let (place, next) = (block.find(key), block.next);
-            let room = block.len < Block::LEVELS as u32;
-            if place < Block::LEVELS || (next == Block::NONE) & room {
-                let done = block.set(place, key, amount);
-                let present = block.len > 0 || at != bucket || next != Block::NONE;
-                let (word, bit) = (bucket / 64 % self.present.len(), bucket % 64);
-                let rest = self.present[word] & !(1 << bit);
-                self.present[word] = rest | u64::from(present) << bit;
-                break done;
+            let (place, next) = (block.find(low), block.next());
+            let room = block.len() < Block::LEVELS;
+            if (place < Block::LEVELS) | ((next == 0) & room) {
+                let done = block.set(place, low, amount);
+                self.len = self.len + usize::from(done.came) - usize::from(done.went);
+                return done;
             }
-            if next == Block::NONE {
-                break self.extend(bucket, key, amount);
+            if next == 0 {
+                return self.extend(part >> self.shift, low, amount);
             }
-            at = next as usize;
-        };
-        self.len = self.len + usize::from(done.came) - usize::from(done.went);
-        done
+            at = next;
+        }
     }
 
     /// A level comes to a bucket whose last block is full.
     #[cold]
-    fn extend(&mut self, bucket: usize, key: i64, amount: i64) -> Done {
-        if amount == 0 {
-            return Done::default();
+    fn extend(&mut self, bucket: usize, low: u32, amount: i64) -> Done {
+        let came = amount != 0;
+        if came {
+            self.add(bucket, low, amount);
+            self.len += 1;
         }
+        Done { came, went: false }
+    }
+
+    /// Puts a level in that is not there yet.
+    fn add(&mut self, bucket: usize, low: u32, amount: i64) {
         let mut at = bucket;
-        while self.blocks[at].len == Block::LEVELS as u32 {
-            if self.blocks[at].next == Block::NONE {
-                self.blocks[at].next = self.blocks.len() as u32;
+        while self.blocks[at].len() == Block::LEVELS {
+            if self.blocks[at].next() == 0 {
+                self.blocks[at].tail |= (self.blocks.len() as u32) << Block::LEN_BITS;
                 self.blocks.push(Block::EMPTY);
             }
-            at = self.blocks[at].next as usize;
+            at = self.blocks[at].next();
         }
-        self.blocks[at].set(Block::LEVELS, key, amount)
+        let block = &mut self.blocks[at];
+        let place = block.len();
+        (block.low[place], block.amounts[place]) = (low, amount);
+        block.tail += 1;
     }
 
-    #[inline]
-    fn is_full(&self) -> bool {
-        self.len > FULL * self.buckets() && self.shift > 0
-    }
-
+    /// Each bucket becomes four.
     #[cold]
-    fn grow(&mut self, anchor: i64) {
-        let blocks = std::mem::take(&mut self.blocks);
-        self.shift -= 1;
-        self.clear();
-        for block in &blocks {
-            for (key, amount) in block.keys().iter().zip(block.amounts) {
-                self.set(home(*key, anchor).1, *key, amount);
+    fn grow(&mut self, octave: usize) {
+        let (shift, blocks) = (self.shift, std::mem::take(&mut self.blocks));
+        self.split(shift.saturating_sub(2));
+        let bits = self.shift + part_bits(out(octave));
+        let (split, mirror) = (shift - self.shift, usize::from(octave < OCTAVES));
+        for bucket in 0..PARTS >> shift {
+            for (low, amount) in chain(&blocks, bucket).flat_map(Block::levels) {
+                let part = (low as usize >> bits) ^ mirror.wrapping_neg();
+                let bucket = bucket << split | part % (1 << split);
+                self.add(bucket, low, amount);
             }
         }
     }
 
-    /// The blocks of a bucket.
-    fn chain(&self, bucket: usize) -> impl Iterator<Item = &Block> {
-        let first = self.blocks.get(bucket);
-        std::iter::successors(first, |block| self.blocks.get(block.next as usize))
+    /// The keys of a bucket's levels.
+    fn keys(&self, octave: usize, bucket: usize, anchor: i64) -> impl Iterator<Item = i64> {
+        let levels = chain(&self.blocks, bucket).flat_map(Block::levels);
+        levels.map(move |(low, _)| key(octave, bucket, self.shift, low, anchor))
     }
 
-    /// The greatest key below `limit` (all are, where it is `None`) of the parts up to this one.
-    fn below(&self, part: usize, limit: Option<i64>) -> Option<i64> {
-        let bucket = part >> self.shift;
-        let (mut word, bit) = (bucket / 64, bucket % 64);
-        let mut left = self.present[word] & (u64::MAX >> (63 - bit));
-        loop {
-            while left != 0 {
-                let bit = left.ilog2() as usize;
-                left ^= 1 << bit;
-                let keys = self.chain(word * 64 + bit).flat_map(Block::keys);
-                let lower = keys.filter(|key| limit.is_none_or(|limit| **key < limit));
-                if let Some(key) = lower.max() {
-                    return Some(*key);
-                }
-            }
-            word = word.checked_sub(1)?;
-            left = self.present[word];
+    /// The greatest key below `limit` of the parts up to this one.
+    fn below(&self, at: Home, limit: i64, anchor: i64) -> Option<i64> {
+        if self.len == 0 {
+            return None;
         }
+        (0..=at.part >> self.shift).rev().find_map(|bucket| {
+            let keys = self.keys(at.octave, bucket, anchor);
+            keys.filter(|key| *key < limit).max()
+        })
     }
 
-    fn amount(&self, part: usize, key: i64) -> Option<i64> {
-        self.chain(part >> self.shift)
-            .find_map(|block| block.amounts.get(block.find(key)).copied())
+    fn amount(&self, part: usize, low: u32) -> Option<i64> {
+        chain(&self.blocks, part >> self.shift)
+            .find_map(|block| block.amounts.get(block.find(low)).copied())
     }
 
-    fn worst(&self) -> Option<i64> {
-        let worst = |bucket| self.chain(bucket).flat_map(Block::keys).min().copied();
-        (0..self.buckets()).find_map(worst)
+    fn worst(&self, octave: usize, anchor: i64) -> Option<i64> {
+        (0..self.buckets()).find_map(|bucket| self.keys(octave, bucket, anchor).min())
     }
 
     fn clear(&mut self) {
         self.len = 0;
-        self.present = [0; BUCKETS / 64];
-        self.blocks.clear();
-        self.blocks.resize(self.buckets(), Block::EMPTY);
+        if !self.blocks.is_empty() {
+            self.blocks.clear();
+            self.blocks.resize(self.buckets(), Block::EMPTY);
+        }
     }
+}
+
+/// The blocks of a bucket.
+fn chain(blocks: &[Block], bucket: usize) -> impl Iterator<Item = &Block> {
+    let next = |block: &&Block| blocks.get(block.next()).filter(|_| block.next() != 0);
+    std::iter::successors(blocks.get(bucket), move |block| next(block))
 }
 
 impl Far {
@@ -256,7 +324,7 @@ impl Far {
             best: 0,
             came: 0,
             present: 0,
-            octaves: Box::new([const { None }; 2 * OCTAVES]),
+            octaves: Box::new([const { Octave::NEW }; 2 * OCTAVES]),
             texts: keep_text.then(FxHashMap::default),
         }
     }
@@ -269,8 +337,7 @@ impl Far {
     }
 
     fn empty(&mut self) {
-        let octaves = self.octaves.iter_mut().flatten();
-        octaves.for_each(|octave| octave.clear());
+        self.octaves.iter_mut().for_each(Octave::clear);
         (self.len, self.present) = (0, 0);
     }
 
@@ -288,15 +355,15 @@ impl Far {
     /// The worst key.
     #[cold]
     pub(super) fn worst(&self) -> Option<i64> {
-        let octave = self.octaves.get(self.present.trailing_zeros() as usize)?;
-        octave.as_ref()?.worst()
+        let octave = self.present.trailing_zeros() as usize;
+        self.octaves.get(octave)?.worst(octave, self.anchor)
     }
 
     /// The amount at a key; 0 where there is no level.
     pub(super) fn amount(&self, key: i64) -> i64 {
-        let (octave, part) = home(key, self.anchor);
-        let octave = self.octaves[octave].as_ref();
-        octave.and_then(|o| o.amount(part, key)).unwrap_or(0)
+        let home = Home::of(key, self.anchor);
+        let octave = &self.octaves[home.octave];
+        octave.amount(home.part, home.low).unwrap_or(0)
     }
 
     /// The digits of a level's text; 0 where they are not kept.
@@ -325,37 +392,45 @@ impl Far {
 
     #[inline]
     fn put(&mut self, key: i64, amount: i64) {
-        let (o, part) = home(key, self.anchor);
-        let octave = &mut self.octaves[o.min(2 * OCTAVES - 1)];
-        if octave.is_none() {
-            *octave = Octave::fresh();
+        let home = Home::of(key, self.anchor);
+        let octave = &mut self.octaves[home.octave.min(2 * OCTAVES - 1)];
+        if octave.blocks.is_empty() {
+            if amount == 0 {
+                return;
+            }
+            octave.begin(home.octave);
         }
-        let Some(octave) = octave else { return };
-        let done = octave.set(part, key, amount);
-        if octave.is_full() {
-            octave.grow(self.anchor);
+        let done = octave.set(home.part, home.low, amount);
+        if octave.len > octave.room {
+            octave.grow(home.octave);
         }
         if octave.len <= 1 {
-            self.present = self.present & !(1 << o) | u128::from(octave.len > 0) << o;
+            let rest = self.present & !(1 << home.octave);
+            self.present = rest | u128::from(octave.len > 0) << home.octave;
         }
         // With none left before, any key is the best.
         let better = done.came & (self.len == 0 || key > self.best);
         self.best = if better { key } else { self.best };
         self.len = self.len + usize::from(done.came) - usize::from(done.went);
         self.came += usize::from(done.came);
-        if key == self.best && done.went {
+        if done.went && key == self.best {
             self.best = self.below(key).unwrap_or(0);
         }
     }
 
     /// The greatest key that is less than this one.
     pub(super) fn below(&self, key: i64) -> Option<i64> {
-        let (octave, part) = home(key, self.anchor);
-        let here = self.octaves[octave].as_ref();
-        here.and_then(|o| o.below(part, Some(key))).or_else(|| {
-            let left = self.present & ((1 << octave) - 1);
-            let next = left.checked_ilog2()? as usize;
-            self.octaves[next].as_ref()?.below(BUCKETS - 1, None)
+        let home = Home::of(key, self.anchor);
+        let here = self.octaves[home.octave].below(home, key, self.anchor);
+        here.or_else(|| {
+            let left = self.present & ((1 << home.octave) - 1);
+            let octave = left.checked_ilog2()? as usize;
+            let all = Home {
+                octave,
+                part: PARTS - 1,
+                low: 0,
+            };
+            self.octaves[octave].below(all, i64::MAX, self.anchor)
         })
     }
 
@@ -406,21 +481,34 @@ mod tests {
     }
 
     #[test]
-    fn better_keys_have_a_higher_home_over_all_numbers() {
-        let near: Vec<i64> = (-70_000..70_000).collect();
-        let ends = (0..63).flat_map(|bit| [1_i64 << bit, -(1 << bit)]);
-        let mut keys: Vec<i64> = near.into_iter().chain(ends).collect();
-        keys.extend([i64::MIN, i64::MIN + 1, i64::MAX - 1, i64::MAX]);
-        keys.sort_unstable();
-        keys.dedup();
-        for anchor in [0, 1, -1, 1000, -65_536, i64::MIN, i64::MAX, i64::MAX / 2] {
-            let homes: Vec<_> = keys.iter().map(|&key| home(key, anchor)).collect();
-            assert!(homes.is_sorted(), "anchor {anchor}");
-            assert!(homes.iter().all(|(g, b)| *g < 2 * OCTAVES && *b < BUCKETS));
+    fn better_keys_have_a_higher_home_and_a_home_knows_its_key() {
+        let near = -70_000..70_000;
+        let ends = (0..44).flat_map(|bit| [1_i64 << bit, -(1 << bit), (1 << bit) - 1]);
+        let mut distances: Vec<i64> = near.chain(ends).collect();
+        distances.sort_unstable();
+        distances.dedup();
+        for anchor in [0, 1, -1, 1000, -65_536, (1 << 44) - 1] {
+            let keys = distances.iter().map(|distance| anchor + distance);
+            let homes: Vec<_> = keys.clone().map(|key| Home::of(key, anchor)).collect();
+            let places = homes.iter().map(|home| (home.octave, home.part));
+            assert!(places.clone().is_sorted(), "anchor {anchor}");
+            assert!(places.clone().all(|(o, p)| o < 2 * OCTAVES && p < PARTS));
+            for (home, expected) in homes.iter().zip(keys) {
+                let widest = (PARTS.ilog2() - FIRST).min(32 - part_bits(out(home.octave)));
+                for shift in [0, 2, widest] {
+                    let shift = shift.min(widest);
+                    let found = key(home.octave, home.part >> shift, shift, home.low, anchor);
+                    assert_eq!(found, expected, "anchor {anchor}, buckets of 2^{shift}");
+                }
+            }
         }
-        assert_eq!(home(500, 500), (OCTAVES, 0));
-        assert_eq!(home(499, 500), (OCTAVES - 1, BUCKETS - 1));
-        assert_eq!(home(i64::MIN, i64::MAX), (0, 0));
+        let place = |key| {
+            let home = Home::of(key, 500);
+            (home.octave, home.part)
+        };
+        assert_eq!(place(500), (OCTAVES, 0));
+        assert_eq!(place(499), (OCTAVES - 1, PARTS - 1));
+        assert_eq!(place(500 - (1 << 44)), (0, 0));
     }
 
     #[test]
@@ -459,7 +547,8 @@ mod tests {
                 assert_eq!(all(&far), expected.collect::<Vec<_>>());
             }
         }
-        assert!(far.octaves.iter().flatten().any(|o| o.shift == 0));
+        let split = |o: &Octave| !o.blocks.is_empty() && o.shift == 0;
+        assert!(far.octaves.iter().any(split), "some are split to the end");
         let before = all(&far);
         far.anchor(1_000, 10_000);
         assert_eq!(far.anchor, 1_000);

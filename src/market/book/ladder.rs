@@ -1,9 +1,10 @@
 //! HOT PATH. One side of a book: the window near the touch and the far levels beside it, as one
 //! sorted list.
 //!
-//! **Keys.** A bid's key is its price, an ask's the complement of its price (`!price`, which turns
-//! the order around and fits every `i64`). So on both sides the best level has the greatest key,
-//! and one code serves both.
+//! **Keys.** A bid's key is its price in steps of the instrument's tick, an ask's the complement of
+//! that (`!steps`, which turns the order around). So on both sides the best level has the greatest
+//! key, and one code serves both. Levels between two steps of the grid, which hardly an exchange
+//! has, are kept apart in an ordinary map: slower, never wrong.
 //!
 //! **Where the window stands** changes speed, never results: a level is in the window if it has a
 //! slot there, else it is far, and both are looked at for the best level. The window is placed at
@@ -16,8 +17,11 @@
 
 use super::Level;
 use super::far::Far;
+use super::grid::Grid;
 use super::window::{SLOTS, Walk, Window};
 use crate::market::event::Side;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// The slot where the best level stands after a move.
 const HOME: usize = SLOTS * 3 / 4;
@@ -28,28 +32,42 @@ const LOW: usize = SLOTS / 2;
 /// Misses that a badly placed window may cause before it moves.
 const PATIENCE: u32 = 128;
 
-/// Windows that the touch may go away from the far levels' anchor.
-const REACH: u64 = 64;
+/// Steps that the touch may go away from the far levels' anchor.
+const REACH: u64 = 64 * SLOTS as u64;
 
 pub(super) struct Ladder {
-    /// Price xor this = key: 0 for bids, −1 for asks.
+    /// Steps xor this = key: 0 for bids, −1 for asks. A price of `odd` is turned around by it, too.
     flip: i64,
+    grid: Grid,
     window: Window,
     far: Far,
+    /// Amount and text of the levels off the grid.
+    odd: BTreeMap<i64, (i64, u16)>,
+    /// The best level; an amount of 0 where there is none.
+    best: Level,
+    /// Its price, turned around for asks; the lowest there is where there is none.
+    best_turned: i64,
     misses: u32,
 }
 
+const NONE: Level = Level {
+    price: 0,
+    amount: 0,
+};
+
 impl Ladder {
     pub(super) fn new(side: Side, tick: i64, keep_text: bool) -> Ladder {
-        let flip = match side {
-            Side::Buy => 0,
-            Side::Sell => -1,
-        };
-        let window = Window::new(tick, -flip, keep_text);
         Ladder {
-            flip,
-            window,
+            flip: match side {
+                Side::Buy => 0,
+                Side::Sell => -1,
+            },
+            grid: Grid::new(tick),
+            window: Window::new(keep_text),
             far: Far::new(keep_text),
+            odd: BTreeMap::new(),
+            best: NONE,
+            best_turned: i64::MIN,
             misses: 0,
         }
     }
@@ -57,43 +75,78 @@ impl Ladder {
     pub(super) fn clear(&mut self) {
         self.window.clear();
         self.far.clear();
+        self.odd.clear();
+        (self.best, self.best_turned) = (NONE, i64::MIN);
         self.misses = 0;
     }
 
     /// Empties the side and changes its price step.
     pub(super) fn set_tick(&mut self, tick: i64) {
         self.clear();
-        self.window.set_tick(tick);
+        self.grid = Grid::new(tick);
     }
 
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.window.len() + self.far.len()
+        self.window.len() + self.far.len() + self.odd.len()
     }
 
     /// Sets the amount at a price; 0 removes the level.
     #[inline]
     pub(super) fn set(&mut self, price: i64, amount: i64, text: u16) {
-        let key = price ^ self.flip;
-        match self.window.slot(key) {
-            Some(slot) => self.window.set(slot, amount, text),
-            None => self.set_far(key, amount, text),
+        match self.grid.steps(price) {
+            Some(steps) => {
+                let key = steps ^ self.flip;
+                match self.window.slot(key) {
+                    Some(slot) => self.window.set(slot, amount, text),
+                    None => self.set_far(key, amount, text),
+                }
+            }
+            None => self.set_odd(price, amount, text),
         }
+        if price ^ self.flip >= self.best_turned {
+            if amount != 0 {
+                self.best = Level { price, amount };
+                self.best_turned = price ^ self.flip;
+            } else {
+                self.find_best();
+            }
+        }
+    }
+
+    /// The best level has gone, or one that was better and not there.
+    fn find_best(&mut self) {
+        let best = self.levels().next();
+        self.best = best.unwrap_or(NONE);
+        self.best_turned = best.map_or(i64::MIN, |level| level.price ^ self.flip);
+    }
+
+    #[cold]
+    fn set_odd(&mut self, price: i64, amount: i64, text: u16) {
+        match amount {
+            0 => self.odd.remove(&(price ^ self.flip)),
+            _ => self.odd.insert(price ^ self.flip, (amount, text)),
+        };
     }
 
     #[inline(never)]
     fn set_far(&mut self, key: i64, amount: i64, text: u16) {
-        if amount != 0 && self.len() == 0 {
-            self.place(key);
-            if let Some(slot) = self.window.slot(key) {
-                self.window.set(slot, amount, text);
-                return;
-            }
+        if self.window.len() + self.far.len() == 0 {
+            return self.set_first(key, amount, text);
         }
         self.far.set(key, amount, text);
         self.misses += 1;
         if self.misses.is_multiple_of(PATIENCE / 2) {
             self.look_around();
+        }
+    }
+
+    /// The first level of an empty side: the window goes where it is.
+    #[cold]
+    fn set_first(&mut self, key: i64, amount: i64, text: u16) {
+        if amount != 0 {
+            self.place(key);
+            self.window.set(HOME, amount, text);
         }
     }
 
@@ -122,33 +175,36 @@ impl Ladder {
             }
             None => false,
         });
-        far.anchor(key, window.span().saturating_mul(REACH));
+        far.anchor(key, REACH);
         self.misses = 0;
     }
 
     #[inline]
     pub(super) fn best(&self) -> Option<Level> {
-        match (self.window.best(), self.far.best()) {
-            (Some(slot), None) => Some(self.near_level(slot)),
-            (Some(slot), Some(far)) if far < self.window.key(slot) => Some(self.near_level(slot)),
-            (None, None) => None,
-            (_, Some(key)) => Some(self.far_level(key)),
-        }
+        (self.best.amount != 0).then_some(self.best)
     }
 
     /// Removes the worst levels down to `depth`.
     #[cold]
     pub(super) fn cut(&mut self, depth: usize) {
         for _ in depth..self.len() {
-            let near = self.window.worst();
-            match (near, self.far.worst()) {
-                (Some(slot), Some(far)) if self.window.key(slot) < far => {
-                    self.window.set(slot, 0, 0);
-                }
-                (_, Some(far)) => self.far.set(far, 0, 0),
-                (Some(slot), None) => self.window.set(slot, 0, 0),
-                (None, None) => return,
-            }
+            let near = self.window.worst().map(|slot| self.window.key(slot));
+            let worst = match (near, self.far.worst()) {
+                (Some(near), Some(far)) => Some(near.min(far)),
+                (near, far) => near.or(far),
+            };
+            let worst = worst.map(|key| self.price(key));
+            let odd = self
+                .odd
+                .first_key_value()
+                .map(|(turned, _)| turned ^ self.flip);
+            let worse = |a: i64, b: i64| if a ^ self.flip < b ^ self.flip { a } else { b };
+            let worst = match (worst, odd) {
+                (Some(a), Some(b)) => Some(worse(a, b)),
+                (a, b) => a.or(b),
+            };
+            let Some(price) = worst else { return };
+            self.set(price, 0, 0);
         }
     }
 
@@ -159,14 +215,20 @@ impl Ladder {
             ladder: self,
             near: self.window.walk(),
             far: self.far.best(),
+            odd: self.odd.last_key_value().map(|(turned, _)| *turned),
             left: self.len(),
         }
     }
 
     #[inline]
+    fn price(&self, key: i64) -> i64 {
+        self.grid.price(key ^ self.flip)
+    }
+
+    #[inline]
     fn near_level(&self, slot: usize) -> Level {
         Level {
-            price: self.window.key(slot) ^ self.flip,
+            price: self.price(self.window.key(slot)),
             amount: self.window.amount(slot),
         }
     }
@@ -174,7 +236,7 @@ impl Ladder {
     #[inline]
     fn far_level(&self, key: i64) -> Level {
         Level {
-            price: key ^ self.flip,
+            price: self.price(key),
             amount: self.far.amount(key),
         }
     }
@@ -187,6 +249,8 @@ pub struct Levels<'a> {
     near: Walk,
     /// The key of the next far level.
     far: Option<i64>,
+    /// The next level off the grid.
+    odd: Option<i64>,
     left: usize,
 }
 
@@ -197,17 +261,38 @@ impl Levels<'_> {
         let ladder = self.ladder;
         self.left = self.left.checked_sub(1)?;
         let near = self.near.slot(&ladder.window);
-        match (near, self.far) {
-            (Some(slot), far) if far.is_none_or(|far| far < ladder.window.key(slot)) => {
+        let near = near.map(|slot| (ladder.window.key(slot), slot));
+        let best = near.map(|(key, _)| key).max(self.far);
+        if let Some(turned) = self.odd
+            && best.is_none_or(|key| ladder.price(key) ^ ladder.flip < turned)
+        {
+            return self.next_odd(turned);
+        }
+        match near {
+            Some((key, slot)) if best == Some(key) => {
                 self.near.advance();
                 Some((ladder.near_level(slot), ladder.window.text(slot)))
             }
-            (_, Some(key)) => {
+            _ => {
+                let key = self.far?;
                 self.far = ladder.far.below(key);
                 Some((ladder.far_level(key), ladder.far.text(key)))
             }
-            (_, None) => None,
         }
+    }
+
+    #[cold]
+    fn next_odd(&mut self, turned: i64) -> Option<(Level, u16)> {
+        let (amount, text) = *self.ladder.odd.get(&turned)?;
+        let lower = (Bound::Unbounded, Bound::Excluded(turned));
+        self.odd = self
+            .ladder
+            .odd
+            .range(lower)
+            .next_back()
+            .map(|(next, _)| *next);
+        let price = turned ^ self.ladder.flip;
+        Some((Level { price, amount }, text))
     }
 }
 

@@ -1,6 +1,6 @@
 //! HOT PATH. The levels of one side near the touch: an array with a slot for each price step.
 //!
-//! Works on keys, not prices: the better the level, the greater its key (see
+//! Works on keys, not prices: numbers of steps, the better the level, the greater its key (see
 //! [`Ladder`](super::ladder::Ladder)). Which slots hold a level is kept in a bitmap of 64 words
 //! with one word above that says which of those are not zero, so the best level is two bit scans
 //! away and a change has no branch that depends on the market. Knows nothing of the levels outside
@@ -11,21 +11,11 @@ pub(super) const SLOTS: usize = 4096;
 
 const WORDS: usize = SLOTS / 64;
 
-/// From here on a window would not fit an `i64`, nor the reciprocal be exact. No market has such a
-/// step.
-const TICK_LIMIT: i64 = 1 << 51;
-
 pub(super) struct Window {
-    /// Key of slot 0; on the price grid.
+    /// Key of slot 0.
     base: i64,
-    /// Steps times tick; 0 while the window stands nowhere.
+    /// Keys that have a slot: [`SLOTS`], or 0 while the window stands nowhere.
     span: u64,
-    tick: u64,
-    /// ⌈2^63 / tick⌉. For a whole number of ticks inside the window the product is off by less than
-    /// `tick / 2^51` < 1, so its integer part is the slot.
-    reciprocal: u64,
-    /// What to add to a key on the grid to get a multiple of the tick: 0 for bids, 1 for asks.
-    phase: i64,
     len: usize,
     summary: u64,
     words: [u64; WORDS],
@@ -36,35 +26,18 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub(super) fn new(tick: i64, phase: i64, keep_text: bool) -> Window {
+    pub(super) fn new(keep_text: bool) -> Window {
         // On the heap from the start: 32 KiB do not belong on a stack.
         let amounts = vec![0; SLOTS].into_boxed_slice();
-        let mut window = Window {
+        Window {
             base: 0,
             span: 0,
-            tick: 1,
-            reciprocal: 1 << 63,
-            phase,
             len: 0,
             summary: 0,
             words: [0; WORDS],
             amounts: amounts.try_into().expect("SLOTS amounts"),
             texts: vec![0; if keep_text { SLOTS } else { 0 }].into_boxed_slice(),
-        };
-        window.set_tick(tick);
-        window
-    }
-
-    /// Empties the window and changes its step. A step that makes no sense becomes 1: levels are
-    /// then found more slowly, never wrongly.
-    pub(super) fn set_tick(&mut self, tick: i64) {
-        self.clear();
-        self.tick = if (1..TICK_LIMIT).contains(&tick) {
-            tick as u64
-        } else {
-            1
-        };
-        self.reciprocal = (1u64 << 63).div_ceil(self.tick);
+        }
     }
 
     /// Empties the window; it stands nowhere until it is moved.
@@ -83,26 +56,17 @@ impl Window {
         self.len
     }
 
-    /// The slot of a key; `None` outside the window and off the grid.
+    /// The slot of a key; `None` outside the window.
     #[inline]
     pub(super) fn slot(&self, key: i64) -> Option<usize> {
         // A key below the base gives a negative offset, which is huge as a `u64`.
-        let offset = key.checked_sub(self.base)? as u64;
-        if offset >= self.span {
-            return None;
-        }
-        let slot = ((u128::from(offset) * u128::from(self.reciprocal)) >> 63) as u64;
-        (slot * self.tick == offset).then_some(slot as usize)
-    }
-
-    /// The width of all slots, as a difference of keys.
-    pub(super) fn span(&self) -> u64 {
-        self.span
+        let offset = (key - self.base) as u64;
+        (offset < self.span).then_some(offset as usize)
     }
 
     #[inline]
     pub(super) fn key(&self, slot: usize) -> i64 {
-        self.base + (slot as u64 * self.tick) as i64
+        self.base + slot as i64
     }
 
     #[inline]
@@ -145,29 +109,21 @@ impl Window {
         Some(word * 64 + self.words[word].trailing_zeros() as usize)
     }
 
-    /// Whether `key` lies at or above slot `low` and not above the window; the grid does not
-    /// matter.
+    /// Whether `key` lies at or above slot `low` and not above the window.
     pub(super) fn covers(&self, key: i64, low: usize) -> bool {
-        key.checked_sub(self.base)
-            .is_some_and(|offset| (low as u64 * self.tick..self.span).contains(&(offset as u64)))
+        self.slot(key).is_some_and(|slot| slot >= low)
     }
 
-    /// Moves the window so that `key`, or the step of the grid below it, is at slot `home`. What no
-    /// longer fits is handed to `leave` (key, amount, text), ascending; the caller brings in the
-    /// levels that the window now covers.
+    /// Moves the window so that `key` is at slot `home`. What no longer fits is handed to `leave`
+    /// (key, amount, text), ascending; the caller brings in the levels that the window now covers.
     pub(super) fn place(&mut self, key: i64, home: usize, leave: impl FnMut(i64, i64, u16)) {
-        // Wide arithmetic: prices may be anything an i64 holds.
-        let (tick, phase) = (i128::from(self.tick), i128::from(self.phase));
-        let lowest = -(-(i128::from(i64::MIN) + phase)).div_euclid(tick);
-        let step = (i128::from(key) + phase).div_euclid(tick) - home as i128;
-        let base = step.max(lowest) * tick - phase;
+        let base = key - home as i64;
         if self.len > 0 {
-            let limit = SLOTS as i128;
-            let steps = ((base - i128::from(self.base)) / tick).clamp(-limit, limit);
-            self.shift(steps as isize, leave);
+            let limit = SLOTS as i64;
+            self.shift((base - self.base).clamp(-limit, limit) as isize, leave);
         }
-        self.base = base as i64;
-        self.span = self.tick * SLOTS as u64;
+        self.base = base;
+        self.span = SLOTS as u64;
     }
 
     /// Moves the contents down by `steps` slots (up where negative).
@@ -250,55 +206,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_slot_is_found_and_nothing_between_them() {
-        for tick in [1, 2, 3, 7, 10, 25, 1_000_000, 2_500_000_001, TICK_LIMIT - 1] {
-            for phase in [0, 1] {
-                let mut window = Window::new(tick, phase, false);
-                assert_eq!(window.slot(0), None, "stands nowhere yet");
-                window.place(-phase, 100, |_, _, _| panic!("it is empty"));
-                for slot in [0, 1, 2, 99, 100, 101, 2047, 2048, 4094, 4095] {
-                    let key = window.key(slot);
-                    assert_eq!(
-                        (key + phase) % tick,
-                        0,
-                        "{tick}: slot {slot} is on the grid"
-                    );
-                    assert_eq!(window.slot(key), Some(slot), "{tick}: slot {slot}");
-                    for off in [1, tick / 2, tick - 1] {
-                        let found = window.slot(key + off);
-                        assert!(
-                            found.is_none() || tick == 1,
-                            "{tick}: {off} past slot {slot}"
-                        );
-                    }
-                }
-                assert_eq!(window.slot(window.key(0) - tick), None);
-                assert_eq!(window.slot(window.key(4095) + tick), None);
-            }
+    fn every_slot_is_found_and_nothing_beside_them() {
+        let mut window = Window::new(false);
+        assert_eq!(window.slot(0), None, "stands nowhere yet");
+        window.place(1000, 100, |_, _, _| panic!("it is empty"));
+        for slot in [0, 1, 99, 100, 101, 2048, 4095] {
+            assert_eq!(window.key(slot), 900 + slot as i64);
+            assert_eq!(window.slot(window.key(slot)), Some(slot));
         }
-    }
-
-    #[test]
-    fn a_step_that_makes_no_sense_becomes_one() {
-        for tick in [0, -5, i64::MIN, i64::MAX, TICK_LIMIT] {
-            assert_eq!(Window::new(tick, 0, false).tick, 1);
-        }
-    }
-
-    #[test]
-    fn the_window_can_stand_at_both_ends_of_the_numbers() {
-        for tick in [1, 3, 1_000_000, TICK_LIMIT - 1] {
-            for phase in [0, 1] {
-                for key in [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX] {
-                    let mut window = Window::new(tick, phase, false);
-                    window.place(key, 3072, |_, _, _| panic!("it is empty"));
-                    let [base, phase, tick, key] = [window.base, phase, tick, key].map(i128::from);
-                    assert_eq!((base + phase).rem_euclid(tick), 0, "on the grid");
-                    // Below the lowest step of all there is nowhere to stand.
-                    assert!((-tick..3073 * tick).contains(&(key - base)), "{tick} {key}");
-                }
-            }
-        }
+        assert_eq!(window.slot(899), None);
+        assert_eq!(window.slot(900 + 4096), None);
     }
 
     #[test]
@@ -310,7 +227,7 @@ mod tests {
             (3000, vec![5000, 6000]),
             (99_999, vec![1928, 5000, 6000]),
         ] {
-            let mut window = Window::new(1, 0, true);
+            let mut window = Window::new(true);
             window.place(5000, 3072, |_, _, _| panic!("it is empty"));
             for key in [1928, 5000, 6000] {
                 let slot = window.slot(key).expect("inside");
