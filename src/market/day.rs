@@ -76,11 +76,9 @@ pub type History = HashMap<String, Kept>;
 
 #[derive(Debug)]
 pub struct Day {
-    open: Box<[i64]>,
-    high: Box<[i64]>,
-    low: Box<[i64]>,
-    volume: Box<[i64]>,
-    open_us: Box<[u32]>,
+    /// The minutes of the window, a [`Slot`]'s fields each: numbers, since those come zeroed from
+    /// the kernel, so that memory is taken as the day goes on.
+    minutes: Box<[[i64; 5]]>,
     /// High and low of each hour of the clock.
     hours: [(i64, i64); HOURS],
     /// Newest minute seen; `i64::MIN` before the first.
@@ -93,6 +91,17 @@ pub struct Day {
     listening: bool,
     stats: DayStats,
     saving: Saving,
+}
+
+/// What is known of a minute.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    /// 0 = no trade.
+    open: i64,
+    high: i64,
+    low: i64,
+    volume: i64,
+    open_us: u32,
 }
 
 /// Which minutes are to be saved.
@@ -108,14 +117,8 @@ const NO_HOUR: (i64, i64) = (i64::MIN, i64::MAX);
 
 impl Default for Day {
     fn default() -> Self {
-        // Zeroed by the kernel, so memory is taken as the day goes on.
-        let numbers = || vec![0i64; MINUTES].into_boxed_slice();
         Day {
-            open: numbers(),
-            high: numbers(),
-            low: numbers(),
-            volume: numbers(),
-            open_us: vec![0u32; MINUTES].into_boxed_slice(),
+            minutes: vec![[0; 5]; MINUTES].into_boxed_slice(),
             hours: [NO_HOUR; HOURS],
             newest: i64::MIN,
             first: i64::MAX,
@@ -145,6 +148,24 @@ fn hour_slot(minute: i64) -> usize {
 impl Day {
     pub fn stats(&self) -> DayStats {
         self.stats
+    }
+
+    #[inline]
+    fn at(&self, minute: i64) -> Slot {
+        let [open, high, low, volume, open_us] = self.minutes[slot(minute)];
+        Slot {
+            open,
+            high,
+            low,
+            volume,
+            open_us: open_us as u32,
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, minute: i64, s: Slot) {
+        let open_us = i64::from(s.open_us);
+        self.minutes[slot(minute)] = [s.open, s.high, s.low, s.volume, open_us];
     }
 
     /// From now on every trade comes here.
@@ -179,32 +200,38 @@ impl Day {
     /// Adds to a minute of the window: first, highest and lowest price of what is added.
     #[inline]
     fn add(&mut self, minute: i64, us: u32, (open, high, low): (i64, i64, i64), amount: i64) {
-        let i = slot(minute);
-        if self.open[i] == 0 {
-            self.stats.seen_minutes += u16::from(self.volume[i] != QUIET);
-            (self.open[i], self.open_us[i]) = (open, us);
-            (self.high[i], self.low[i]) = (high, low);
-            self.volume[i] = 0;
+        let mut m = self.at(minute);
+        if m.open == 0 {
+            self.stats.seen_minutes += u16::from(m.volume != QUIET);
+            m = Slot {
+                open,
+                high,
+                low,
+                volume: 0,
+                open_us: us,
+            };
             self.first = self.first.min(minute);
         } else {
-            if us < self.open_us[i] {
-                (self.open[i], self.open_us[i]) = (open, us);
+            if us < m.open_us {
+                (m.open, m.open_us) = (open, us);
             }
-            self.high[i] = self.high[i].max(high);
-            self.low[i] = self.low[i].min(low);
+            m.high = m.high.max(high);
+            m.low = m.low.min(low);
         }
-        let before = self.volume[i];
-        self.volume[i] = before.saturating_add(amount);
-        self.total += i128::from(self.volume[i] - before);
+        let before = m.volume;
+        m.volume = before.saturating_add(amount);
+        self.total += i128::from(m.volume - before);
+        self.put(minute, m);
         let hour = &mut self.hours[hour_slot(minute)];
         *hour = (hour.0.max(high), hour.1.min(low));
+        let first = self.at(self.first).open;
         let s = &mut self.stats;
         if s.open == 0 {
             (s.high, s.low) = (high, low);
         }
         s.high = s.high.max(high);
         s.low = s.low.min(low);
-        s.open = self.open[slot(self.first)];
+        s.open = first;
         s.volume = self.total.min(i128::from(i64::MAX)) as i64;
     }
 
@@ -215,7 +242,7 @@ impl Day {
         // Beyond a whole window, all fell out already.
         let from = self.newest.max(oldest - 1);
         for m in from + 1..=minute {
-            self.clear(slot(m));
+            self.clear(m);
             if m.rem_euclid(60) == 0 || self.newest < oldest {
                 self.hours[hour_slot(m)] = NO_HOUR;
             }
@@ -227,19 +254,25 @@ impl Day {
         self.look_through(oldest);
     }
 
-    fn clear(&mut self, i: usize) {
-        if self.open[i] != 0 {
-            self.total -= i128::from(self.volume[i]);
+    fn clear(&mut self, minute: i64) {
+        let m = self.at(minute);
+        if m.open != 0 {
+            self.total -= i128::from(m.volume);
         }
-        self.stats.seen_minutes -= u16::from(self.open[i] != 0 || self.volume[i] == QUIET);
-        (self.open[i], self.volume[i]) = (0, 0);
+        let seen = m.open != 0 || m.volume == QUIET;
+        self.stats.seen_minutes -= u16::from(seen);
+        // What was never written is not touched.
+        if seen {
+            self.put(minute, Slot::default());
+        }
     }
 
     /// It was watched.
     fn mark(&mut self, minute: i64) {
-        let i = slot(minute);
-        if self.open[i] == 0 && self.volume[i] != QUIET {
-            self.volume[i] = QUIET;
+        let m = self.at(minute);
+        if m.open == 0 && m.volume != QUIET {
+            let volume = QUIET;
+            self.put(minute, Slot { volume, ..m });
             self.stats.seen_minutes += 1;
         }
     }
@@ -253,16 +286,16 @@ impl Day {
         let hour_end = (oldest.div_euclid(60) + 1) * 60;
         let mut extremes = NO_HOUR;
         for m in oldest..hour_end.min(self.newest + 1) {
-            let i = slot(m);
-            if self.open[i] != 0 {
-                extremes = (extremes.0.max(self.high[i]), extremes.1.min(self.low[i]));
+            let m = self.at(m);
+            if m.open != 0 {
+                extremes = (extremes.0.max(m.high), extremes.1.min(m.low));
             }
         }
         self.hours[hour_slot(oldest)] = extremes;
         let both = |a: (i64, i64), b: &(i64, i64)| (a.0.max(b.0), a.1.min(b.1));
         let (high, low) = self.hours.iter().fold(NO_HOUR, both);
         self.first = self.first.max(oldest);
-        while self.first <= self.newest && self.open[slot(self.first)] == 0 {
+        while self.first <= self.newest && self.at(self.first).open == 0 {
             self.first += 1;
         }
         let seen_minutes = self.stats.seen_minutes;
@@ -277,7 +310,7 @@ impl Day {
         self.stats = DayStats {
             high,
             low,
-            open: self.open[slot(self.first)],
+            open: self.at(self.first).open,
             last: self.stats.last,
             volume: self.total.min(i128::from(i64::MAX)) as i64,
             seen_minutes,
@@ -310,21 +343,21 @@ impl Day {
 
     #[cold]
     fn saved(&self, minute: i64) -> Option<Minute> {
-        let i = slot(minute);
-        if self.open[i] == 0 || minute <= self.newest - MINUTES as i64 {
+        let m = self.at(minute);
+        if m.open == 0 || minute <= self.newest - MINUTES as i64 {
             return None;
         }
         let before = (1..MINUTES as i64).take_while(|n| {
-            let i = slot(minute - n);
-            self.open[i] == 0 && self.volume[i] == QUIET
+            let m = self.at(minute - n);
+            m.open == 0 && m.volume == QUIET
         });
         Some(Minute {
             minute,
-            open: self.open[i],
-            high: self.high[i],
-            low: self.low[i],
-            volume: self.volume[i],
-            open_us: self.open_us[i],
+            open: m.open,
+            high: m.high,
+            low: m.low,
+            volume: m.volume,
+            open_us: m.open_us,
             quiet: before.count() as u16,
             ..Minute::default()
         })
@@ -362,23 +395,31 @@ impl Day {
             return;
         }
         for m in self.newest - MINUTES as i64 + 1..=self.newest {
-            let i = slot(m);
-            if self.open[i] == 0 {
+            let old = self.at(m);
+            if old.open == 0 {
                 continue;
             }
             let converted = (|| {
-                let prices = [self.open[i], self.high[i], self.low[i]].map(&price);
-                Some((
-                    [prices[0]?, prices[1]?, prices[2]?],
-                    amount(self.volume[i])?,
-                ))
+                Some(Slot {
+                    open: price(old.open)?,
+                    high: price(old.high)?,
+                    low: price(old.low)?,
+                    volume: amount(old.volume)?,
+                    ..old
+                })
             })();
-            let Some(([open, high, low], volume)) = converted else {
-                (self.open[i], self.volume[i]) = (0, QUIET);
+            let Some(new) = converted else {
+                let quiet = Slot {
+                    volume: QUIET,
+                    ..Slot::default()
+                };
+                self.put(m, quiet);
                 continue;
             };
-            (self.open[i], self.high[i], self.low[i]) = (open, high, low);
-            self.volume[i] = volume;
+            self.put(m, new);
+            let Slot {
+                high, low, volume, ..
+            } = new;
             self.total += i128::from(volume);
             let hour = &mut self.hours[hour_slot(m)];
             *hour = (hour.0.max(high), hour.1.min(low));

@@ -269,7 +269,7 @@ impl Octave {
         for bucket in 0..PARTS >> shift {
             for (low, amount) in chain(&blocks, bucket).flat_map(Block::levels) {
                 let part = (low as usize >> bits) ^ mirror.wrapping_neg();
-                let bucket = bucket << split | part % (1 << split);
+                let bucket = (bucket << split) | (part % (1 << split));
                 self.add(bucket, low, amount);
             }
         }

@@ -1,13 +1,13 @@
 //! HOT PATH. The levels of one side near the touch: an array with a slot for each price step.
 //!
 //! Works on keys, not prices: numbers of steps, the better the level, the greater its key (see
-//! [`Ladder`](super::ladder::Ladder)). Which slots hold a level is kept in a bitmap of 64 words
+//! [`Ladder`](super::ladder::Ladder)). Which slots hold a level is kept in a bitmap of 48 words
 //! with one word above that says which of those are not zero, so the best level is two bit scans
 //! away and a change has no branch that depends on the market. Knows nothing of the levels outside
 //! of it and does not decide where it stands.
 
 /// Price steps in the window.
-pub(super) const SLOTS: usize = 4096;
+pub(super) const SLOTS: usize = 3072;
 
 const WORDS: usize = SLOTS / 64;
 
@@ -27,7 +27,7 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new(keep_text: bool) -> Window {
-        // On the heap from the start: 32 KiB do not belong on a stack.
+        // On the heap from the start: 24 KiB do not belong on a stack.
         let amounts = vec![0; SLOTS].into_boxed_slice();
         Window {
             base: 0,
@@ -71,7 +71,7 @@ impl Window {
 
     #[inline]
     pub(super) fn amount(&self, slot: usize) -> i64 {
-        self.amounts[slot % SLOTS]
+        self.amounts[slot.min(SLOTS - 1)]
     }
 
     #[inline]
@@ -82,7 +82,7 @@ impl Window {
     /// Sets the amount of a slot; 0 removes the level.
     #[inline]
     pub(super) fn set(&mut self, slot: usize, amount: i64, text: u16) {
-        let slot = slot % SLOTS;
+        let slot = slot.min(SLOTS - 1);
         let was = std::mem::replace(&mut self.amounts[slot], amount);
         let (word, present) = (slot / 64, u64::from(amount != 0));
         let bits = self.words[word] & !(1 << (slot % 64)) | present << (slot % 64);
@@ -210,31 +210,31 @@ mod tests {
         let mut window = Window::new(false);
         assert_eq!(window.slot(0), None, "stands nowhere yet");
         window.place(1000, 100, |_, _, _| panic!("it is empty"));
-        for slot in [0, 1, 99, 100, 101, 2048, 4095] {
+        for slot in [0, 1, 99, 100, 101, SLOTS - 1] {
             assert_eq!(window.key(slot), 900 + slot as i64);
             assert_eq!(window.slot(window.key(slot)), Some(slot));
         }
         assert_eq!(window.slot(899), None);
-        assert_eq!(window.slot(900 + 4096), None);
+        assert_eq!(window.slot(900 + SLOTS as i64), None);
     }
 
     #[test]
     fn what_falls_out_of_a_moving_window_is_handed_over() {
         for (to, gone) in [
             (5000, vec![]),
-            (5001, vec![1928]),
+            (5001, vec![2952]),
             (4900, vec![6000]),
             (3000, vec![5000, 6000]),
-            (99_999, vec![1928, 5000, 6000]),
+            (99_999, vec![2952, 5000, 6000]),
         ] {
             let mut window = Window::new(true);
-            window.place(5000, 3072, |_, _, _| panic!("it is empty"));
-            for key in [1928, 5000, 6000] {
+            window.place(5000, 2048, |_, _, _| panic!("it is empty"));
+            for key in [2952, 5000, 6000] {
                 let slot = window.slot(key).expect("inside");
                 window.set(slot, key * 10, 7);
             }
             let mut left = Vec::new();
-            window.place(to, 3072, |key, amount, text| left.push((key, amount, text)));
+            window.place(to, 2048, |key, amount, text| left.push((key, amount, text)));
             let expected: Vec<_> = gone.iter().map(|&key| (key, key * 10, 7)).collect();
             assert_eq!(left, expected, "to {to}");
             let mut walk = window.walk();
@@ -247,7 +247,7 @@ mod tests {
                 );
                 seen.push(window.key(slot));
             }
-            let stayed = [6000, 5000, 1928]
+            let stayed = [6000, 5000, 2952]
                 .into_iter()
                 .filter(|key| !gone.contains(key));
             assert_eq!(seen, stayed.collect::<Vec<_>>(), "to {to}");
