@@ -2,10 +2,12 @@
 //! same lines, rendered before, posted by a bare client, by turns on one server.
 
 use crate::{influx, postgres, servers};
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tickforge::clock;
 use tickforge::config::InfluxConfig;
+use tickforge::market::decimal::to_decimal;
 use tickforge::market::{DayStats, Event, Registry, Side, Tick, Trade};
 use tickforge::metrics::Metrics;
 use tickforge::publishers::influx::{Derived, render};
@@ -54,7 +56,7 @@ fn trades(count: u64) -> Vec<Tick> {
 }
 
 #[test]
-fn a_point_is_rendered_in_less_than_400_ns() {
+fn a_point_is_rendered_faster_than_it_is_formatted() {
     let (registry, trades) = (registry(), trades(20_000));
     let mut out = Vec::new();
     let round = |out: &mut Vec<u8>| {
@@ -63,15 +65,48 @@ fn a_point_is_rendered_in_less_than_400_ns() {
         render(&registry, &trades, out);
         begun.elapsed().as_nanos() as f64 / trades.len() as f64
     };
+    // Beside what anybody would write, for the machine may be slow or busy.
+    let plain = |out: &mut Vec<u8>| {
+        out.clear();
+        let begun = Instant::now();
+        for Tick { event, day } in &trades {
+            let trade = event.trade();
+            let [price, amount, high, low, volume] =
+                [trade.price, trade.amount, day.high, day.low, day.volume]
+                    .map(|v| to_decimal(v, 8).normalize());
+            let written = writeln!(
+                out,
+                "market_data,symbol=COIN{}/USDT,exchange=binance,side={:?} price={price},\
+                 amount={amount},high_24h={high},low_24h={low},volume_24h={volume},\
+                 change_24h={},trade_id=\"{}\" {}",
+                event.instrument,
+                trade.taker,
+                day.change_percent(),
+                trade.id,
+                event.exchange_ns
+            );
+            written.expect("a Vec takes all");
+        }
+        begun.elapsed().as_nanos() as f64 / trades.len() as f64
+    };
+    let mut text = Vec::new();
     round(&mut out);
-    let mut rounds: Vec<f64> = (0..15).map(|_| round(&mut out)).collect();
-    rounds.sort_unstable_by(f64::total_cmp);
+    plain(&mut text);
+    let rounds = (0..15).map(|_| (round(&mut out), plain(&mut text)));
+    let (mut ours, mut theirs): (Vec<f64>, Vec<f64>) = rounds.unzip();
+    ours.sort_unstable_by(f64::total_cmp);
+    theirs.sort_unstable_by(f64::total_cmp);
     let bytes = out.len() / trades.len();
     eprintln!(
-        "a trade's point, {bytes} bytes: {:.0} ns median, {:.0} ns at best",
-        rounds[7], rounds[0]
+        "a trade's point, {bytes} bytes: {:.0} ns median, {:.0} ns at best; by write!, {} bytes: \
+         {:.0} ns",
+        ours[7],
+        ours[0],
+        text.len() / trades.len(),
+        theirs[7]
     );
-    assert!(rounds[0] < 400.0, "{rounds:?}");
+    assert!(ours[7] < theirs[7], "{ours:?}, {theirs:?}");
+    assert!(!servers::long() || ours[0] < 400.0, "{ours:?}");
 }
 
 /// Through the ring and the publisher, bars included.
