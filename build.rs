@@ -5,17 +5,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// Names that Rust does not let a module have.
-const KEYWORDS: [&str; 51] = [
-    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate",
-    "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl",
-    "in", "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref",
-    "return", "self", "static", "struct", "super", "trait", "true", "try", "type", "typeof",
-    "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
-];
+#[path = "src/strategies/name.rs"]
+mod name;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/strategies/name.rs");
     println!("cargo::rerun-if-changed=strategies");
     println!("cargo::rerun-if-changed=migrations"); // embedded by sqlx
     if let Err(text) = generate() {
@@ -37,7 +32,8 @@ fn generate() -> Result<(), String> {
             .display()
             .to_string();
         println!("cargo::rerun-if-changed={file}");
-        let name = module_name(&path, &file)?;
+        let name = path.file_stem().and_then(|s| s.to_str()).unwrap_or("");
+        name::check(name).map_err(|why| format!("{file}: {why}"))?;
         let text = fs::read_to_string(&path).map_err(|e| format!("{file}: cannot be read: {e}"))?;
         if !declares_spec(&text) {
             return Err(format!(
@@ -82,21 +78,6 @@ fn strategy_files(folder: &Path) -> Result<Vec<PathBuf>, String> {
     }
     files.sort();
     Ok(files)
-}
-
-fn module_name<'a>(path: &'a Path, file: &str) -> Result<&'a str, String> {
-    let name = path.file_stem().and_then(|s| s.to_str()).unwrap_or("");
-    let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase());
-    let plain = name
-        .bytes()
-        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_');
-    if starts_well && plain && !KEYWORDS.contains(&name) {
-        return Ok(name);
-    }
-    Err(format!(
-        "{file}: a strategy's file name becomes its module, so it is lower-case letters, digits \
-         and _, begins with a letter and is no Rust keyword; rename it (to my_strategy.rs, say)"
-    ))
 }
 
 fn declares_spec(text: &str) -> bool {

@@ -18,7 +18,7 @@
 
 use crate::indicators::{Atr, Ema, Hlc, Rsi, Sma};
 use crate::market::decimal::{self, Scale};
-use crate::market::{Bar, BarBuilder};
+use crate::market::{Bar, BarBuilder, BarKind};
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 use std::collections::VecDeque;
@@ -88,7 +88,7 @@ pub struct Frame {
 impl Frame {
     pub fn new(interval_ns: i64) -> Frame {
         Frame {
-            builder: BarBuilder::new(interval_ns),
+            builder: BarBuilder::new(BarKind::Time(interval_ns)),
             bars: VecDeque::with_capacity(KEPT),
             partial: true,
             ema: [Ema::new(12), Ema::new(26)],

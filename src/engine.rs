@@ -4,21 +4,25 @@
 //! test differ only in who calls [`Engine::on_event`]. After the instruments are listed it
 //! allocates nothing; a strategy that panics is stopped and reported, the others go on.
 
+mod host;
 mod warming;
 
 use crate::market::day::{History, Minute};
 use crate::market::event::Flags;
 use crate::market::{
-    Bar, BarBuilder, Event, InstrumentId, Kind, Reason, Registry, Side, Status, Tick,
+    Bar, BarSpec, Event, InstrumentId, Kind, Reason, Registry, Side, Status, Tick,
 };
 use crate::outcome::{Open, Outcome, Watch};
+use crate::signal::Signal;
 use crate::signal::record::{Described, SignalRecord};
-use crate::signal::{Signal, Timing};
 use crate::state::{BookChange, BookState, MarketState};
-use crate::strategy::{Context, Draft, Drafts, Entry, Parameters, Strategy, Streams, parameters};
+use crate::strategy::{
+    Context, Drafts, Entry, Parameters, Strategy, Streams, TIMEFRAMES, parameters,
+};
+use arrayvec::ArrayVec;
+use host::Host;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use uuid::Uuid;
 use warming::Warming;
 
 /// Where the engine puts what it makes. The caller decides what becomes of it.
@@ -36,9 +40,17 @@ pub trait Outbox {
     fn switched_off(&mut self);
     /// A strategy panicked and is stopped, for all its instruments.
     fn strategy_stopped(&mut self, strategy: &'static str, instrument: InstrumentId);
+    /// A strategy does not run on an instrument, and why.
+    fn refused(&mut self, _strategy: &'static str, _instrument: InstrumentId, _why: &str) {}
     /// A minute of the rolling day changed: for the next run's [`Engine::with_history`]. Where
     /// nobody takes it, that run begins its day anew.
     fn minute(&mut self, _instrument: InstrumentId, _minute: Minute) {}
+    /// A strategy is called now. For measuring what its calls take.
+    #[inline]
+    fn call_begins(&mut self) {}
+    /// The call is over.
+    #[inline]
+    fn call_ended(&mut self, _plan: u16, _instrument: InstrumentId) {}
 }
 
 /// A strategy with its checked parameters, to be run on every instrument.
@@ -57,22 +69,20 @@ impl Plan {
         }
     }
 
-    fn bar_interval_ns(&self) -> Option<i64> {
-        let name = self.entry.spec.bar_parameter?;
-        Some(self.parameters.duration_ns(name))
+    /// The kinds of bars that it listens to.
+    fn bars(&self) -> ArrayVec<BarSpec, TIMEFRAMES> {
+        let spec = self.entry.spec;
+        if !spec.streams.has(Streams::BARS) {
+            return ArrayVec::new();
+        }
+        let named = spec.bar_parameters.iter().take(TIMEFRAMES);
+        let mut bars: ArrayVec<_, TIMEFRAMES> =
+            named.map(|name| self.parameters.bars(name)).collect();
+        if bars.is_empty() {
+            bars.push(spec.bars);
+        }
+        bars
     }
-}
-
-/// One strategy on one instrument.
-struct Host {
-    strategy: Box<dyn Strategy>,
-    plan: u16,
-    streams: Streams,
-    /// Index of its bar builder in the instrument's state.
-    bar: Option<usize>,
-    warming: Warming,
-    /// All that its ids have in common: strategy, code version, parameters, exchange, symbol.
-    namespace: Uuid,
 }
 
 /// The callback to make.
@@ -81,7 +91,8 @@ enum Call<'a> {
     Trade,
     Quote,
     Book,
-    Bar(usize, &'a Bar),
+    /// Of which builder, the bar, and how many others the same trade closed before it.
+    Bar(usize, &'a Bar, u16),
 }
 
 pub struct Engine {
@@ -103,9 +114,6 @@ pub struct Engine {
     /// Days of earlier runs, of instruments that are not listed yet.
     history: History,
 }
-
-/// Root of all signal ids.
-const NAMESPACE: Uuid = Uuid::from_u128(0x7469_636b_666f_7267_6520_7369_676e_616c);
 
 impl Engine {
     pub fn new(registry: Arc<Registry>, plans: Vec<Plan>) -> Self {
@@ -165,6 +173,25 @@ impl Engine {
         self.plans.iter().position(at).map(|i| i as u16)
     }
 
+    /// All strategies are made anew and cold, in a market that goes on.
+    // COLD: for trials of a strategy.
+    pub fn begin_again(&mut self) {
+        let listed = self.markets.iter_mut().zip(&mut self.hosts);
+        for (market, hosts) in listed {
+            let Some(market) = market else { continue };
+            let plans = self.plans.iter().enumerate();
+            *hosts = plans
+                .filter_map(|(i, plan)| Host::new(i as u16, plan, market).ok())
+                .collect();
+        }
+    }
+
+    /// Whether all strategies have seen their warm-up on an instrument.
+    pub fn is_warm(&self, id: InstrumentId) -> bool {
+        let hosts = self.hosts.get(id as usize);
+        hosts.is_some_and(|hosts| hosts.iter().all(|host| host.warming == Warming::Done))
+    }
+
     /// Signals that have not ended yet.
     pub fn open_signals(&self) -> usize {
         self.watches.iter().map(Watch::len).sum()
@@ -208,9 +235,9 @@ impl Engine {
         }
         let trade = event.trade();
         let bought = trade.taker == Side::Buy;
-        for bar in &mut market.bars {
-            bar.trade(event.time_ns(), trade.price, trade.amount, bought);
-        }
+        market
+            .bars
+            .trade(event.time_ns(), trade.price, trade.amount, bought);
         out.tick(Tick {
             event: *event,
             day: market.day.stats(),
@@ -219,6 +246,7 @@ impl Engine {
             out.book_broken(event.instrument, reason);
         }
         self.watch(event, out);
+        self.closed_by_trade(event, out);
         self.call(event, Call::Trade, out);
     }
 
@@ -296,19 +324,27 @@ impl Engine {
         );
     }
 
+    /// Bars of time that are over.
     #[inline]
     fn close_bars<O: Outbox>(&mut self, event: &Event, out: &mut O) {
         let id = event.instrument as usize;
-        let Some(market) = self.markets[id].as_deref_mut() else {
-            return;
-        };
-        for i in 0..market.bars.len() {
-            let Some(market) = self.markets[id].as_deref_mut() else {
-                return;
-            };
-            if let Some(bar) = market.close_bar(i) {
-                self.call(event, Call::Bar(i, &bar), out);
-            }
+        while let Some(market) = self.markets[id].as_deref_mut()
+            && let Some((builder, bar)) = market.bars.close_due(market.now_ns)
+        {
+            self.call(event, Call::Bar(builder, &bar, 0), out);
+        }
+    }
+
+    /// Bars of other kinds that this trade closed.
+    #[inline]
+    fn closed_by_trade<O: Outbox>(&mut self, event: &Event, out: &mut O) {
+        let id = event.instrument as usize;
+        let mut closed = 0_u16;
+        while let Some(market) = self.markets[id].as_deref_mut()
+            && let Some((builder, bar)) = market.bars.next_closed()
+        {
+            self.call(event, Call::Bar(builder, &bar, closed), out);
+            closed = closed.wrapping_add(1);
         }
     }
 
@@ -325,23 +361,27 @@ impl Engine {
             Call::Book => Streams::BOOK,
             Call::Bar(..) => Streams::BARS,
         };
-        let context = Context {
+        let mut context = Context {
             state: market,
             event,
+            timeframe: 0,
         };
         for host in &mut self.hosts[id] {
             if !host.streams.has(wanted) || self.stopped[usize::from(host.plan)] {
                 continue;
             }
-            if let Call::Bar(builder, _) = call
-                && host.bar != Some(builder)
-            {
-                continue;
+            if let Call::Bar(builder, ..) = call {
+                let Some(timeframe) = host.bars.iter().position(|b| *b == builder) else {
+                    continue;
+                };
+                context.timeframe = timeframe;
             }
             let drafts = &mut self.drafts;
+            out.call_begins();
             let done = catch_unwind(AssertUnwindSafe(|| {
                 invoke(&mut *host.strategy, &context, call, drafts)
             }));
+            out.call_ended(host.plan, event.instrument);
             if done.is_err() {
                 self.drafts.clear();
                 self.stopped[usize::from(host.plan)] = true;
@@ -349,7 +389,7 @@ impl Engine {
                 out.strategy_stopped(name, event.instrument);
                 continue;
             }
-            if host.warming != Warming::Done {
+            if host.warming != Warming::Done && context.timeframe == 0 {
                 host.warming = host
                     .warming
                     .step(matches!(call, Call::Bar(..)), event.time_ns());
@@ -370,7 +410,7 @@ impl Engine {
                     out.switched_off();
                 } else if on_stale_book && !spec.accepts_stale_book {
                     out.suppressed();
-                } else if let Some(signal) = sign(host, market, event, call, ordinal, draft) {
+                } else if let Some(signal) = host.sign(&context, call, ordinal, draft) {
                     self.watches[id].add(Open::of(&signal, spec.name));
                     out.signal(signal);
                 }
@@ -381,15 +421,23 @@ impl Engine {
     #[cold]
     fn on_status<O: Outbox>(&mut self, event: &Event, out: &mut O) {
         match event.status() {
-            Status::Listed => self.listed(event.instrument, event.recv_ns),
-            Status::BookStale { epoch, .. } => {
+            Status::Listed => self.listed(event.instrument, event.recv_ns, out),
+            Status::BookStale { epoch, reason } => {
                 if let Some(Some(market)) = self.markets.get_mut(event.instrument as usize) {
                     market.book_stale(epoch);
+                    if matches!(reason, Reason::Disconnected | Reason::SequenceGap) {
+                        market.bars.gap();
+                    }
                 }
                 self.broke(event.instrument);
                 return;
             }
-            Status::Interrupted => return self.broke(event.instrument),
+            Status::Interrupted => {
+                if let Some(Some(market)) = self.markets.get_mut(event.instrument as usize) {
+                    market.bars.gap();
+                }
+                return self.broke(event.instrument);
+            }
             Status::InstrumentSwitch { on } => {
                 if let Some(off) = self.off.get_mut(event.instrument as usize) {
                     *off = !on;
@@ -427,7 +475,7 @@ impl Engine {
         }
     }
 
-    fn listed(&mut self, id: InstrumentId, now_ns: i64) {
+    fn listed<O: Outbox>(&mut self, id: InstrumentId, now_ns: i64, out: &mut O) {
         let index = id as usize;
         if self.markets.len() <= index {
             self.markets.resize_with(index + 1, || None);
@@ -444,48 +492,16 @@ impl Engine {
             self.watches[index].add(open);
         }
         market.continue_day(self.history.remove(&instrument.name()), now_ns);
-        let hosts = self
-            .plans
-            .iter()
-            .enumerate()
-            .filter_map(|(i, plan)| host(i as u16, plan, &mut market));
-        self.hosts[index] = hosts.collect();
+        let mut hosts = Vec::with_capacity(self.plans.len());
+        for (i, plan) in self.plans.iter().enumerate() {
+            match Host::new(i as u16, plan, &mut market) {
+                Ok(host) => hosts.push(host),
+                Err(why) => out.refused(plan.entry.spec.name, id, &why),
+            }
+        }
+        self.hosts[index] = hosts;
         self.markets[index] = Some(market);
     }
-}
-
-/// An instance of a plan on an instrument, with its bar builder added to the instrument's state.
-/// `None` where the strategy refuses its parameters (checked at start, so it does not happen here).
-#[cold]
-fn host(index: u16, plan: &Plan, market: &mut MarketState) -> Option<Host> {
-    let spec = plan.entry.spec;
-    let strategy = (spec.new)(&plan.parameters).ok()?;
-    let bar = plan.bar_interval_ns().map(|interval| {
-        let known = market.bars.iter().position(|b| b.interval_ns() == interval);
-        known.unwrap_or_else(|| {
-            market.bars.push(BarBuilder::new(interval));
-            market.bars.len() - 1
-        })
-    });
-    let warming = Warming::new((spec.warm_up)(&plan.parameters));
-    let described = plan.described();
-    let name = [
-        described.strategy,
-        &described.version,
-        &described.parameters.to_string(),
-        market.instrument.exchange,
-        &market.instrument.symbol,
-    ]
-    .join("\0");
-    let namespace = Uuid::new_v5(&NAMESPACE, name.as_bytes());
-    Some(Host {
-        strategy,
-        plan: index,
-        streams: spec.streams,
-        bar,
-        warming,
-        namespace,
-    })
 }
 
 #[inline]
@@ -494,71 +510,8 @@ fn invoke(strategy: &mut dyn Strategy, context: &Context, call: Call, drafts: &m
         Call::Trade => strategy.on_trade(context, &context.event.trade(), drafts),
         Call::Quote => strategy.on_quote(context, &context.event.quote(), drafts),
         Call::Book => strategy.on_book(context, drafts),
-        Call::Bar(_, bar) => strategy.on_bar(context, bar, drafts),
+        Call::Bar(_, bar, _) => strategy.on_bar(context, bar, drafts),
     }
-}
-
-/// Completes a draft. `None` where there is no price yet to put on it.
-fn sign(
-    host: &Host,
-    market: &MarketState,
-    event: &Event,
-    call: Call,
-    ordinal: usize,
-    draft: Draft,
-) -> Option<Signal> {
-    let event_ns = event.time_ns();
-    let on_tick = |price: Option<f64>| price.and_then(|p| market.on_tick(p));
-    Some(Signal {
-        id: signal_id(host, event, call, ordinal),
-        strategy: host.plan,
-        instrument: event.instrument,
-        signal_type: draft.signal_type,
-        source: draft.source,
-        strength: draft.strength,
-        confidence: draft.confidence,
-        price: market.price_decimal()?,
-        target_price: on_tick(draft.target_price),
-        stop_loss_price: on_tick(draft.stop_loss_price),
-        take_profit_price: on_tick(draft.take_profit_price),
-        reasoning: draft.reasoning,
-        indicators: draft.indicators,
-        conditions: draft.conditions,
-        quality: market.quality,
-        event_ns,
-        valid_until_ns: event_ns.saturating_add(draft.valid_for_ns),
-        timing: Timing {
-            exchange_ns: event.exchange_ns,
-            recv_ns: event.recv_ns,
-            decode_ns: u32::from(event.decode_ns),
-            decided_ns: 0,
-        },
-    })
-}
-
-/// UUIDv5 of (strategy, code version, parameters, instrument; event time, the exchange's trade or
-/// update id, ordinal): the same on every host and in every replay. Where the exchange gives no id,
-/// the event's own values stand for it; the receipt never does.
-fn signal_id(host: &Host, event: &Event, call: Call, ordinal: usize) -> Uuid {
-    let mut name = [0u8; 42];
-    name[..8].copy_from_slice(&event.exchange_ns.to_be_bytes());
-    name[8] = event.kind as u8;
-    name[9] = ordinal as u8;
-    match call {
-        Call::Bar(_, bar) => {
-            // The bar is the event, whichever message closed it; its interval is a parameter.
-            name[..8].copy_from_slice(&bar.start_ns.to_be_bytes());
-            name[8] = 0;
-        }
-        _ => match event.kind {
-            Kind::Trade => name[10..26].copy_from_slice(&event.trade().id.to_be_bytes()),
-            _ if event.update_id != 0 => {
-                name[10..18].copy_from_slice(&event.update_id.to_be_bytes())
-            }
-            _ => name[10..42].copy_from_slice(&event.payload_bytes()),
-        },
-    }
-    Uuid::new_v5(&host.namespace, &name)
 }
 
 /// Keeps what the engine makes, for export, inspect and tests.
@@ -568,6 +521,7 @@ pub struct Collect {
     pub outcomes: Vec<Outcome>,
     pub broken: Vec<(InstrumentId, Reason)>,
     pub stopped: Vec<&'static str>,
+    pub refused: Vec<&'static str>,
     pub suppressed: u64,
     pub switched_off: u64,
 }
@@ -591,5 +545,8 @@ impl Outbox for Collect {
     }
     fn strategy_stopped(&mut self, strategy: &'static str, _instrument: InstrumentId) {
         self.stopped.push(strategy);
+    }
+    fn refused(&mut self, strategy: &'static str, _instrument: InstrumentId, _why: &str) {
+        self.refused.push(strategy);
     }
 }

@@ -36,6 +36,7 @@ pub mod suggest;
 pub mod summary;
 mod swar;
 pub mod switches;
+pub mod trial;
 pub mod view;
 pub mod wait;
 pub mod watchdog;

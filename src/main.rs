@@ -43,6 +43,11 @@ enum Command {
     Inspect(commands::inspect::Args),
     /// The strategies that were built in
     Strategies(commands::strategies::Args),
+    /// The indicators that strategies can use
+    Indicators(commands::indicators::Args),
+    /// Begin a new strategy
+    #[command(subcommand)]
+    New(commands::new::New),
     /// The journalled signals, one a line
     Signals(commands::signals::Args),
     /// Bring the PostgreSQL schema up to date
@@ -87,8 +92,12 @@ fn main() -> ExitCode {
             .and_then(|()| commands::inspect::run(&args, common.json))
             .map(|()| true),
         Command::Strategies(args) => {
-            commands::strategies::run(&args, common.json, &mut std::io::stdout())
+            commands::strategies::run(&args, &common, &mut std::io::stdout())
         }
+        Command::Indicators(args) => {
+            commands::indicators::run(&args, common.json, &mut std::io::stdout())
+        }
+        Command::New(what) => commands::new::run(&what, common.json, &mut std::io::stdout()),
         Command::Signals(args) => commands::signals(args, &common),
         Command::Migrate(args) => commands::migrate(args, &common),
         Command::Db(command) => commands::db::run(command, &common),

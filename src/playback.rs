@@ -355,6 +355,17 @@ impl<O: Outbox> Outbox for Tap<'_, O> {
     fn switched_off(&mut self) {
         self.out.switched_off();
     }
+    fn refused(&mut self, strategy: &'static str, instrument: InstrumentId, why: &str) {
+        self.out.refused(strategy, instrument, why);
+    }
+    #[inline]
+    fn call_begins(&mut self) {
+        self.out.call_begins();
+    }
+    #[inline]
+    fn call_ended(&mut self, plan: u16, instrument: InstrumentId) {
+        self.out.call_ended(plan, instrument);
+    }
     fn strategy_stopped(&mut self, strategy: &'static str, instrument: InstrumentId) {
         self.out.strategy_stopped(strategy, instrument);
     }

@@ -354,6 +354,15 @@ impl Outbox for Decisions {
         self.metrics.engine.signals_switched_off.add(1);
     }
 
+    fn refused(&mut self, strategy: &'static str, instrument: InstrumentId, why: &str) {
+        tracing::error!(
+            strategy,
+            instrument,
+            why,
+            "it does not run on this instrument"
+        );
+    }
+
     fn strategy_stopped(&mut self, strategy: &'static str, instrument: InstrumentId) {
         self.metrics.engine.strategies_stopped.add(1);
         tracing::error!(

@@ -5,7 +5,7 @@
 use crate::market::day::{Kept, Minute};
 use crate::market::decimal::{self, Scale};
 use crate::market::event::Flags;
-use crate::market::{Bar, BarBuilder, Book, Day, Event, Instrument, Quote, Reason, Trade};
+use crate::market::{Bars, Book, Day, Event, Instrument, Quote, Reason, Trade};
 use crate::signal::DataQuality;
 use rust_decimal::Decimal;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub struct MarketState {
     pub quote: Option<Quote>,
     pub last_trade: Option<Trade>,
     pub day: Day,
-    pub bars: Vec<BarBuilder>,
+    pub bars: Bars,
     pub quality: DataQuality,
     /// Time of the newest event.
     pub now_ns: i64,
@@ -72,7 +72,7 @@ impl MarketState {
             quote: None,
             last_trade: None,
             day: Day::default(),
-            bars: Vec::new(),
+            bars: Bars::new(),
             quality: DataQuality::default(),
             now_ns: 0,
             checksums_ok: 0,
@@ -195,12 +195,6 @@ impl MarketState {
         self.quality.inexact += u32::from(event.flags.has(Flags::INEXACT));
     }
 
-    /// The bar of builder `i` that is over at the current time, if any.
-    #[inline]
-    pub fn close_bar(&mut self, i: usize) -> Option<Bar> {
-        self.bars[i].close_due(self.now_ns)
-    }
-
     /// Re-expresses everything held at new scales; false where the book had to be given up.
     pub fn rescale(&mut self, price_scale: Scale, amount_scale: Scale) -> bool {
         let (old_price, old_amount) = (self.price_scale, self.amount_scale);
@@ -209,9 +203,7 @@ impl MarketState {
         self.price_scale = price_scale;
         self.amount_scale = amount_scale;
         self.day.rescale(price, amount);
-        for bar in &mut self.bars {
-            bar.rescale(price, amount);
-        }
+        self.bars.rescale(price, amount);
         self.last_trade = self.last_trade.and_then(|t| {
             Some(Trade {
                 price: price(t.price)?,

@@ -9,7 +9,9 @@ mod found {
 }
 pub use found::*;
 
-use crate::strategy::{Entry, Parameters, Spec};
+pub mod name;
+
+use crate::strategy::{Entry, Parameters, Spec, Value};
 use std::cmp::Ordering;
 
 #[cfg(test)]
@@ -62,10 +64,11 @@ pub fn faults(entry: &Entry) -> Vec<String> {
             }
         }
     }
-    if let Some(name) = spec.bar_parameter {
-        let declared = spec.parameters.iter().find(|p| p.name == name);
-        if declared.is_none_or(|p| p.default.type_name() != "duration") {
-            faults.push(format!("bar_parameter {name} is not a declared duration"));
+    for name in spec.bar_parameters {
+        let declared = spec.parameters.iter().find(|p| p.name == *name);
+        let kind = declared.map(|p| p.default);
+        if !matches!(kind, Some(Value::Duration(_) | Value::Bars(_))) {
+            faults.push(format!("bar parameter {name} is no declared kind of bars"));
         }
     }
     if let Err(text) = (spec.new)(&defaults(spec)) {
@@ -133,7 +136,6 @@ mod tests {
             }
         }
         static SPEC: Spec = Spec {
-            name: "other",
             version: "1",
             summary: "",
             parameters: &[
@@ -142,9 +144,8 @@ mod tests {
                 parameter("b", Value::Int(5), Value::Float(1.0), Value::Int(9)),
             ],
             streams: Streams::BARS,
-            bar_parameter: Some("b"),
+            bar_parameters: &["b"],
             warm_up: |_| WarmUp::None,
-            accepts_stale_book: false,
             new: |p| {
                 if p.int("b") == 5 {
                     Err("b is odd".into())
@@ -152,6 +153,7 @@ mod tests {
                     Ok(Box::new(Nothing))
                 }
             },
+            ..Spec::new("other")
         };
         let entry = Entry {
             spec: &SPEC,
@@ -164,7 +166,7 @@ mod tests {
             "parameter a: default is beyond max",
             "parameter a is declared twice",
             "parameter b: min is not of default's type",
-            "bar_parameter b is not a declared duration",
+            "bar parameter b is no declared kind of bars",
             "refuses its own defaults: b is odd",
         ];
         assert_eq!(faults(&entry), expected);

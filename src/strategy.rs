@@ -6,9 +6,10 @@
 //! [`Context::now_ns`].
 
 pub mod parameters;
+pub mod prelude;
 
 use crate::market::decimal;
-use crate::market::{Bar, Event, Quote, Side, Trade};
+use crate::market::{Bar, BarSpec, Event, Quote, Side, Trade};
 use crate::signal::{DataQuality, Features, Percent, Reasoning, SignalType, Source};
 use crate::state::{BookState, MarketState};
 use arrayvec::ArrayVec;
@@ -22,6 +23,9 @@ pub enum Value {
     Bool(bool),
     /// Nanoseconds; written `"1s"`, `"250ms"`, `"5m"` in the configuration.
     Duration(i64),
+    /// A kind of bars; written `"1m"`, `"trades:100"`, `"volume:12.5"`, `"notional:1000000"`,
+    /// `"renko:10"`.
+    Bars(BarSpec),
 }
 
 impl Value {
@@ -31,15 +35,17 @@ impl Value {
             Value::Float(_) => "float",
             Value::Bool(_) => "bool",
             Value::Duration(_) => "duration",
+            Value::Bars(_) => "bars",
         }
     }
 
-    /// For comparing with a range; `Bool` has none.
+    /// For comparing with a range; `Bool` and `Bars` have none.
     pub fn as_f64(self) -> f64 {
         match self {
             Value::Int(v) | Value::Duration(v) => v as f64,
             Value::Float(v) => v,
             Value::Bool(v) => f64::from(u8::from(v)),
+            Value::Bars(_) => f64::NAN,
         }
     }
 }
@@ -89,6 +95,17 @@ impl Parameter {
             min,
             max,
             unit,
+            help,
+        }
+    }
+    /// A kind of bars.
+    pub const fn bars(name: &'static str, default: BarSpec, help: &'static str) -> Parameter {
+        Parameter {
+            name,
+            default: Value::Bars(default),
+            min: None,
+            max: None,
+            unit: "bars",
             help,
         }
     }
@@ -144,6 +161,17 @@ impl Parameters {
             v => panic!("parameter {name} is a {}, not a duration", v.type_name()),
         }
     }
+    /// A kind of bars; a duration is one of time. As [`Parameters::int`].
+    pub fn bars(&self, name: &str) -> BarSpec {
+        match self.get(name) {
+            Value::Bars(v) => v,
+            Value::Duration(ns) => BarSpec::Time(ns),
+            v => panic!(
+                "parameter {name} is a {}, not a kind of bars",
+                v.type_name()
+            ),
+        }
+    }
     fn get(&self, name: &str) -> Value {
         let found = self.0.iter().find(|(n, _)| *n == name);
         found
@@ -175,13 +203,16 @@ impl Streams {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WarmUp {
     None,
-    /// Closed bars of its interval.
+    /// Closed bars of its kind; where it has several, of the first.
     Bars(u32),
     /// Trades or quotes, whichever it listens to.
     Events(u32),
     /// This much event time, ns, of the live market: books and quotes cannot be had afterwards.
     Time(i64),
 }
+
+/// Kinds of bars that one strategy may have.
+pub const TIMEFRAMES: usize = 4;
 
 /// What a strategy's file declares.
 #[derive(Debug)]
@@ -192,13 +223,49 @@ pub struct Spec {
     pub summary: &'static str,
     pub parameters: &'static [Parameter],
     pub streams: Streams,
-    /// The name of the duration parameter that holds its bars' interval.
-    pub bar_parameter: Option<&'static str>,
+    /// The names of the parameters that hold its kinds of bars (or durations: bars of time), at
+    /// most [`TIMEFRAMES`]. [`Context::timeframe`] is an index into them.
+    pub bar_parameters: &'static [&'static str],
+    /// Its bars where no parameter holds them.
+    pub bars: BarSpec,
     pub warm_up: fn(&Parameters) -> WarmUp,
     /// Publish signals that were computed on a stale book (they say so). Most do not want that.
     pub accepts_stale_book: bool,
+    /// What one call may take, ns: `tickforge strategies NAME --check --capture FILE` holds it to
+    /// that.
+    pub budget_ns: u64,
     /// Makes an instance for one instrument; an error names the parameters that do not go together.
     pub new: fn(&Parameters) -> Result<Box<dyn Strategy>, String>,
+}
+
+impl Spec {
+    /// What most strategies have in common, for `..Spec::new("name")`: version 1.0.0, no
+    /// parameters, trades alone, no warm-up, no signals on a stale book, 20 µs a call. `new` is
+    /// still to be declared.
+    pub const fn new(name: &'static str) -> Spec {
+        Spec {
+            name,
+            version: "1.0.0",
+            summary: "",
+            parameters: &[],
+            streams: Streams::TRADES,
+            bar_parameters: &[],
+            bars: BarSpec::Time(60_000_000_000),
+            warm_up: |_| WarmUp::None,
+            accepts_stale_book: false,
+            budget_ns: 20_000,
+            new: |_| Err("its SPEC has no `new`".to_owned()),
+        }
+    }
+
+    /// As [`Spec::new`], for one that listens to bars.
+    pub const fn on_bars(name: &'static str, bars: BarSpec) -> Spec {
+        Spec {
+            streams: Streams::BARS,
+            bars,
+            ..Spec::new(name)
+        }
+    }
 }
 
 /// A registered strategy: what its file declares and what the build knows of it.
@@ -226,7 +293,7 @@ pub trait Strategy: Send {
     fn on_quote(&mut self, ctx: &Context, quote: &Quote, out: &mut Drafts) {}
     /// A book message is complete; the book is in `ctx`.
     fn on_book(&mut self, ctx: &Context, out: &mut Drafts) {}
-    /// A bar of the declared interval has closed.
+    /// A bar of a declared kind has closed; [`Context::timeframe`] says which.
     fn on_bar(&mut self, ctx: &Context, bar: &Bar, out: &mut Drafts) {}
 }
 
@@ -234,6 +301,8 @@ pub trait Strategy: Send {
 pub struct Context<'a> {
     pub state: &'a MarketState,
     pub event: &'a Event,
+    /// In `on_bar`: the bar's place in [`Spec::bar_parameters`].
+    pub timeframe: usize,
 }
 
 impl Context<'_> {

@@ -15,15 +15,13 @@ use crate::strategy::{
 use ta::Next;
 
 pub const SPEC: Spec = Spec {
-    name: "book_imbalance",
     version: "1.0.0",
     summary: "follows lasting pressure of one side of the order book",
     parameters: PARAMETERS,
     streams: Streams::QUOTES.and(Streams::BOOK),
-    bar_parameter: None,
     warm_up: |p| WarmUp::Time(p.duration_ns("smoothing")),
-    accepts_stale_book: false,
     new: |p| Ok(Box::new(BookImbalance::new(p)?)),
+    ..Spec::new("book_imbalance")
 };
 
 #[rustfmt::skip] // a table

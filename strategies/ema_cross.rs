@@ -22,16 +22,15 @@ use ta::Next;
 
 /// The build looks for exactly this: `pub const SPEC: Spec`.
 pub const SPEC: Spec = Spec {
-    name: "ema_cross", // the file's name
-    version: "1.0.0",  // yours; the build adds a digest of this file
+    version: "1.0.0", // yours; the build adds a digest of this file
     summary: "follows the trend when a fast and a slow exponential average of the closes cross",
     parameters: PARAMETERS,
     streams: Streams::BARS,
-    bar_parameter: Some("bar"),
+    bar_parameters: &["bar"],
     // A true range needs the close before it, so the ATR is warm a bar later than its period says.
     warm_up: |p| WarmUp::Bars(p.int("slow").max(p.int("atr") + 1) as u32),
-    accepts_stale_book: false,
     new: |p| Ok(Box::new(EmaCross::new(p)?)),
+    ..Spec::new("ema_cross") // the file's name; what is left out is as most want it
 };
 
 /// What can be set in the configuration, under `[strategies.ema_cross]`: name, default, range,

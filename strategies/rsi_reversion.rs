@@ -14,15 +14,14 @@ use crate::strategy::{
 use ta::Next;
 
 pub const SPEC: Spec = Spec {
-    name: "rsi_reversion",
     version: "1.0.0",
     summary: "trades back to the mean when the relative strength index leaves an extreme",
     parameters: PARAMETERS,
     streams: Streams::BARS,
-    bar_parameter: Some("bar"),
+    bar_parameters: &["bar"],
     warm_up: |p| WarmUp::Bars(p.int("period") as u32 + 1),
-    accepts_stale_book: false,
     new: |p| Ok(Box::new(RsiReversion::new(p)?)),
+    ..Spec::new("rsi_reversion")
 };
 
 #[rustfmt::skip] // a table

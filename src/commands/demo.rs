@@ -34,6 +34,9 @@ pub struct Args {
     /// Messages per second of the simulated market, on average
     #[arg(long, default_value_t = 2000)]
     rate: u32,
+    /// Record it as a capture, for `replay` and `strategies --check`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 /// The strategies at a pace that shows something within half a minute.
@@ -90,7 +93,7 @@ async fn demo(
         .exchanges
         .insert("binance".to_owned(), exchange.config());
     let data_dir = config.data_dir.clone();
-    let app = App::start(config, None)?;
+    let app = App::start(config, args.record.clone())?;
     let board = Arc::new(Board::new(data_dir.display().to_string()));
     let (end, until) = watch::channel(args.run_for.map(|d| Instant::now() + d));
     let (asked, quit) = mpsc::channel(1);

@@ -84,7 +84,7 @@ pub fn run(args: &Args, common: &Common) -> anyhow::Result<bool> {
 }
 
 /// Puts the command line's strategies and parameters over the configuration's.
-fn choose(config: &mut Config, only: &[String], set: &[String]) -> anyhow::Result<()> {
+pub(super) fn choose(config: &mut Config, only: &[String], set: &[String]) -> anyhow::Result<()> {
     for name in only {
         known(name)?;
     }

@@ -1,14 +1,19 @@
 //! `tickforge strategies [NAME] [--check]`: which strategies are compiled in, with their
-//! parameters, and whether each one's declaration holds together.
+//! parameters, and whether each one's declaration holds together. With `--capture FILE` each is run
+//! over a recording, and held to what it promises (see [`crate::trial`]).
 
+use super::{Common, replay};
+use crate::app;
 use crate::strategies::ALL;
 use crate::strategy::parameters::{self, canonical, text};
-use crate::strategy::{Entry, Parameter, Spec, Value, WarmUp};
+use crate::strategy::{Entry, Parameter, Spec, TIMEFRAMES, Value, WarmUp};
 use crate::suggest;
-use anyhow::bail;
+use crate::trial::{Report, Trial};
+use anyhow::{Context, bail};
 use serde_json::json;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Args {
@@ -17,11 +22,78 @@ pub struct Args {
     /// Exit with 1 where a strategy's declaration is not in order
     #[arg(long)]
     pub check: bool,
+    /// With --check: run it over this recording; may be given again for more of one recording
+    #[arg(long, value_name = "FILE", requires = "check")]
+    pub capture: Vec<PathBuf>,
+    /// A parameter in that run: `key=value` of the one strategy, or `strategy.key=value`
+    #[arg(long, value_name = "K=V", requires = "capture")]
+    pub set: Vec<String>,
+    /// The exchange, where the capture's addresses do not tell
+    #[arg(long, requires = "capture")]
+    pub exchange: Option<String>,
 }
 
 /// Whether all is well; without `--check`, it always is.
-pub fn run(args: &Args, json: bool, out: &mut dyn Write) -> anyhow::Result<bool> {
-    list(ALL, args, json, out)
+pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> anyhow::Result<bool> {
+    if args.capture.is_empty() {
+        return list(ALL, args, common.json, out);
+    }
+    let mut config = common.load()?;
+    crate::logging::init(&config.log);
+    let named: Vec<String> = args.name.iter().cloned().collect();
+    replay::choose(&mut config, &named, &args.set)?;
+    let mut all_well = true;
+    let mut told = Vec::new();
+    for plan in app::plans(&config)? {
+        let name = plan.entry.spec.name;
+        let trial = Trial {
+            plan,
+            files: &args.capture,
+            exchange: args.exchange.as_deref(),
+        };
+        let report = trial.run().with_context(|| name.to_owned())?;
+        all_well &= report.findings.is_empty();
+        if common.json {
+            let mut object = serde_json::to_value(&report)?;
+            object["name"] = name.into();
+            object["status"] = if report.findings.is_empty() {
+                "ok"
+            } else {
+                "not ok"
+            }
+            .into();
+            told.push(object);
+        } else {
+            as_report(name, &report, out)?;
+        }
+    }
+    if common.json {
+        writeln!(out, "{}", serde_json::Value::Array(told))?;
+    }
+    Ok(all_well)
+}
+
+fn as_report(name: &str, report: &Report, out: &mut dyn Write) -> std::io::Result<()> {
+    let (signals, calls) = (report.signals, report.calls);
+    writeln!(out, "{name}  {signals} signals in {calls} calls")?;
+    for finding in &report.findings {
+        writeln!(out, "    NOT OK: {}", finding.text)?;
+    }
+    if report.findings.is_empty() {
+        let (p999, max, budget) = (report.call_p999_ns, report.call_max_ns, report.budget_ns);
+        writeln!(
+            out,
+            "    ok, deterministic, without look-ahead, warm in time"
+        )?;
+        writeln!(
+            out,
+            "    a call took {p999} ns (99.9%), {max} ns at most; its budget is {budget} ns"
+        )?;
+    }
+    for note in &report.notes {
+        writeln!(out, "    note: {note}")?;
+    }
+    Ok(())
 }
 
 fn list(all: &[Entry], args: &Args, json: bool, out: &mut dyn Write) -> anyhow::Result<bool> {
@@ -79,16 +151,20 @@ fn examine(spec: &Spec) -> Result<WarmUp, String> {
             return Err(format!("parameter {} is declared twice", parameter.name));
         }
     }
-    if let Some(name) = spec.bar_parameter {
-        match spec
-            .parameters
-            .iter()
-            .find(|p| p.name == name)
-            .map(|p| p.default)
-        {
+    if spec.bar_parameters.len() > TIMEFRAMES {
+        return Err(format!("more than {TIMEFRAMES} kinds of bars"));
+    }
+    for name in spec.bar_parameters {
+        let declared = spec.parameters.iter().find(|p| p.name == *name);
+        match declared.map(|p| p.default) {
             Some(Value::Duration(ns)) if ns > 0 => {}
-            Some(_) => return Err(format!("bar_parameter {name} must be a duration above 0")),
-            None => return Err(format!("bar_parameter {name} is not declared")),
+            Some(Value::Bars(_)) => {}
+            Some(_) => {
+                return Err(format!(
+                    "bar parameter {name} must be a kind of bars, or a duration above 0"
+                ));
+            }
+            None => return Err(format!("bar parameter {name} is not declared")),
         }
     }
     let defaults = parameters::resolve(spec, &toml::Table::new())?;
@@ -168,7 +244,7 @@ fn written(value: Value) -> serde_json::Value {
         Value::Int(v) => v.into(),
         Value::Float(v) => v.into(),
         Value::Bool(v) => v.into(),
-        Value::Duration(_) => text(value).into(),
+        Value::Duration(_) | Value::Bars(_) => text(value).into(),
     }
 }
 
@@ -240,15 +316,14 @@ mod tests {
         help: "",
     };
     const GOOD: Spec = Spec {
-        name: "good",
         version: "1.0.0",
         summary: "Does nothing",
         parameters: &[FAST, BAR],
         streams: Streams::BARS,
-        bar_parameter: Some("bar"),
+        bar_parameters: &["bar"],
         warm_up: |p| WarmUp::Bars(p.int("fast") as u32),
-        accepts_stale_book: false,
         new: silent,
+        ..Spec::new("good")
     };
     static GOOD_SPEC: Spec = GOOD;
     static TWICE: Spec = Spec {
@@ -315,14 +390,14 @@ mod tests {
                     parameters: &[FAST],
                     ..GOOD
                 },
-                "bar_parameter bar is not declared",
+                "bar parameter bar is not declared",
             ),
             (
                 Spec {
-                    bar_parameter: Some("fast"),
+                    bar_parameters: &["fast"],
                     ..GOOD
                 },
-                "bar_parameter fast must be a duration above 0",
+                "bar parameter fast must be a kind of bars, or a duration above 0",
             ),
             (
                 Spec {
@@ -373,6 +448,7 @@ mod tests {
         let args = |name: Option<&str>, check| Args {
             name: name.map(str::to_owned),
             check,
+            ..Args::default()
         };
         for (name, check, ok) in [
             (None, false, true),

@@ -5,24 +5,25 @@
 //! TR  = max(high, last close) - min(low, last close)         (none for the first bar)
 //! ATR = mean of the first n TR; then (last (n - 1) + TR) / n
 //! ```
-//! Source: J. Welles Wilder, New Concepts in Technical Trading Systems (1978), section III. `ta`'s
-//! own smooths by an EMA (k = 2 / (n + 1), not 1 / n), counts the first bar's high - low as a true
-//! range and answers from the first bar on: other numbers.
+//! Source: J. Welles Wilder, New Concepts in Technical Trading Systems (1978). `ta`'s own smooths
+//! by an EMA (k = 2 / (n + 1), not 1 / n), counts the first bar's high - low as a true range and
+//! answers from the first bar on: other numbers.
 
 use super::Info;
+use serde::{Deserialize, Serialize};
 use ta::{Close, High, Low, Next};
 
 pub const INFO: Info = Info {
     name: "ATR",
     summary: "average true range (Wilder)",
-    parameters: &["period"],
+    parameters: &[("timeperiod", 14.0)],
     inputs: &["high", "low", "close"],
     outputs: &["range, in price"],
     warm_up: "period + 1 bars",
-    source: "Wilder, New Concepts in Technical Trading Systems, 1978, section III",
+    source: "Wilder, New Concepts in Technical Trading Systems, 1978",
 };
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Atr {
     period: u32,
     last_close: Option<f64>,

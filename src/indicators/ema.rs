@@ -5,24 +5,25 @@
 //! first = mean of the first n          k = 2 / (n + 1)
 //! next  = last + k (value - last)
 //! ```
-//! Source: J. M. Hurst's weights as Murphy writes them, Technical Analysis of the Financial Markets
-//! (1999), chapter 9; seeded as TA-Lib's default. `ta`'s own starts with the first value, which
-//! differs from TA-Lib's for hundreds of bars.
+//! Source: Murphy, Technical Analysis of the Financial Markets (1999), chapter 9; seeded as
+//! TA-Lib's by default. `ta`'s own starts with the first value, which differs from TA-Lib's for
+//! hundreds of bars.
 
 use super::Info;
+use serde::{Deserialize, Serialize};
 use ta::Next;
 
 pub const INFO: Info = Info {
     name: "EMA",
     summary: "exponential moving average",
-    parameters: &["period"],
+    parameters: &[("timeperiod", 30.0)],
     inputs: &["value"],
     outputs: &["average"],
     warm_up: "period values",
     source: "Murphy, Technical Analysis of the Financial Markets, 1999, chapter 9",
 };
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ema {
     period: u32,
     k: f64,

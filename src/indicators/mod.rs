@@ -1,66 +1,370 @@
 //! HOT PATH. Technical indicators: O(1) an update, no allocation after construction, no `NaN` to
 //! begin with.
 //!
-//! Each is a file of its own, implements [`ta::Next`] and answers `None` until it is warm; from
-//! then on it agrees with TA-Lib to 1e-9 relative (held by reference values in each file's tests).
-//! Strategies call them on the engine thread. They know no market: values in, values out.
+//! Each is a file of its own, or one of a family, implements [`ta::Next`] and answers `None` until
+//! it is warm; from then on TA-Lib's functions agree with TA-Lib to 1e-9 relative, and the candle
+//! patterns exactly (`tests/it/talib` holds each to TA-Lib itself). Their state can be saved and
+//! restored by serde. Strategies call them on the engine thread. They know no market: values in,
+//! values out.
 //!
-//! To add one: its file, a `pub mod` line and a line in [`ALL`].
+//! To add one: its file, a `pub mod` line and its lines in [`ALL`]. INDICATORS.md beside this file
+//! lists them all, and says where the crate `ta` differs.
 
+pub mod ad;
+pub mod adr;
+pub mod ao;
+pub mod aroon;
 pub mod atr;
+pub mod avgdev;
+pub mod bbands;
+pub mod bbo;
+pub mod bop;
+pub mod candle;
+pub mod candles;
+pub mod cci;
+pub mod chande;
+pub mod channels;
+pub mod coppock;
+pub mod correl;
+pub mod cvi;
+pub mod dema;
+pub mod depth_imbalance;
+pub mod directional;
+pub mod dpo;
+pub mod efficiency;
+pub mod efi;
 pub mod ema;
+pub mod eri;
+pub mod extremes;
+pub mod fosc;
+pub mod fractal;
+pub mod heikin_ashi;
+pub mod hilbert;
+pub mod ht_phase;
+pub mod ichimoku;
+pub mod illiquidity;
+pub mod imi;
+pub mod info;
+pub mod kama;
+pub mod linearreg;
+pub mod ma;
+pub mod macd;
+pub mod mama;
+pub mod marketfi;
+pub mod massi;
+pub mod mavp;
+pub mod mfi;
+pub mod microprice;
+pub mod midpoint;
+pub mod momentum;
+pub mod obv;
+pub mod operators;
+pub mod order_flow;
+pub mod percentile;
+pub mod ppo;
+pub mod price_transform;
+pub mod qstick;
+pub mod quote_average;
+pub mod range_volatility;
+pub mod rma;
+mod rolling;
 pub mod rsi;
+pub mod rvi;
+pub mod rvol;
+pub mod sar;
+mod sliding;
 pub mod sma;
+pub mod stoch;
+pub mod stoch_rsi;
+pub mod sum;
+pub mod supertrend;
 pub mod time_ema;
+pub mod trade_flow;
+pub mod trade_vwap;
+pub mod trange;
+pub mod transforms;
+pub mod trima;
+pub mod trix;
+pub mod tsi;
+mod up_down;
+pub mod variance;
+pub mod volatility;
+pub mod volume_index;
+pub mod vortex;
+pub mod vwap;
+pub mod vwma;
+pub mod williams;
+pub mod window;
+pub mod wma;
+pub mod zlema;
 
+pub use ad::{Ad, AdOsc, Cmf};
+pub use adr::Adr;
+pub use ao::{Ac, Ao};
+pub use aroon::{Aroon, AroonOsc, AroonValue};
 pub use atr::Atr;
+pub use avgdev::AvgDev;
+pub use bbands::{BBands, Bands};
+pub use bbo::Bbo;
+pub use bop::Bop;
+pub use candle::{Candle, Hlc};
+pub use candles::Pattern;
+pub use cci::Cci;
+pub use chande::{Cmo, Cmou};
+pub use channels::{AccBands, Donchian, Kc};
+pub use coppock::Coppock;
+pub use correl::{Beta, Correl};
+pub use cvi::Cvi;
+pub use dema::{Dema, T3, Tema};
+pub use depth_imbalance::{DepthImbalance, DepthImbalanceWeighted};
+pub use directional::{Adx, Adxr, Dx, MinusDi, MinusDm, PlusDi, PlusDm};
+pub use dpo::Dpo;
+pub use efficiency::{Er, Vhf};
+pub use efi::Efi;
 pub use ema::Ema;
+pub use eri::{Eri, EriValue};
+pub use extremes::{
+    LowestHighest, LowestHighestAgo, Max, MaxIndex, Min, MinIndex, MinMax, MinMaxIndex,
+};
+pub use fosc::Fosc;
+pub use fractal::{Fractal, FractalValue};
+pub use heikin_ashi::{Ha, HeikinAshi};
+pub use hilbert::{Cycle, Hilbert, HtDcPeriod, HtPhasor, Phasor};
+pub use ht_phase::{HtDcPhase, HtSine, HtTrendMode, HtTrendline, Sines};
+pub use ichimoku::{Ichimoku, IchimokuLines};
+pub use illiquidity::{Amihud, KyleLambda, RollSpread};
+pub use imi::Imi;
+pub use info::Info;
+pub use kama::Kama;
+pub use linearreg::{LinearReg, LinearRegAngle, LinearRegIntercept, LinearRegSlope, Tsf};
+pub use ma::{Ma, MaType, UnknownMaType};
+pub use macd::{Macd, MacdExt, MacdFix, MacdValue};
+pub use mama::{Mama, MamaValue};
+pub use marketfi::MarketFi;
+pub use massi::Massi;
+pub use mavp::Mavp;
+pub use mfi::Mfi;
+pub use microprice::{Microprice, MicropriceAdjusted};
+pub use midpoint::{MidPoint, MidPrice};
+pub use momentum::{Mom, Roc, Rocp, Rocr, Rocr100};
+pub use obv::{Obv, Pvt};
+pub use operators::{Add, CumSum, Div, Mult, Sub};
+pub use order_flow::{Ofi, OfiTime};
+pub use percentile::{PercentRank, Percentile, Sorted};
+pub use ppo::{Apo, Ppo, Pvo};
+pub use price_transform::{AvgPrice, MedPrice, TypPrice, WclPrice};
+pub use qstick::Qstick;
+pub use quote_average::{QuoteAverages, QuoteMean, QuoteTimeMean};
+pub use range_volatility::{VolGarmanKlass, VolParkinson, VolRogersSatchell, VolYangZhang};
+pub use rma::Rma;
+pub use rolling::RollingSum;
 pub use rsi::Rsi;
+pub use rvi::Rvi;
+pub use rvol::Rvol;
+pub use sar::{Acceleration, Sar, SarExt};
+pub use sliding::{Comoments, Moments, Sliding, SlidingTime};
 pub use sma::Sma;
+pub use stoch::{Kdj, KdjValue, Stoch, StochF, StochValue};
+pub use stoch_rsi::StochRsi;
+pub use sum::Sum;
+pub use supertrend::{SuperTrend, SuperTrendValue};
 pub use time_ema::TimeEma;
+pub use trade_flow::{TradeImbalance, TradeImbalanceTime, Vpin};
+pub use trade_vwap::{VwapAnchored, VwapRolling, VwapSession, VwapTime};
+pub use trange::{Natr, TRange};
+pub use transforms::{
+    Acos, Asin, Atan, Ceil, Cos, Cosh, Exp, Floor, Ln, Log10, Sin, Sinh, Sqrt, Tan, Tanh,
+};
+pub use trima::Trima;
+pub use trix::Trix;
+pub use tsi::{Smi, SmiValue, Tsi};
+pub use up_down::UpDown;
+pub use variance::{StdDev, Var};
+pub use volatility::{VolClose, VolCloseMean};
+pub use volume_index::{Nvi, Pvi};
+pub use vortex::{Vortex, VortexValue};
+pub use vwap::Vwap;
+pub use vwma::Vwma;
+pub use williams::{UltOsc, Wad, WillR};
+pub use window::{Greatest, Window};
+pub use wma::{Hma, Wma};
+pub use zlema::Zlema;
 
-/// What an indicator's file says about itself.
-#[derive(Clone, Copy, Debug)]
-pub struct Info {
-    /// TA-Lib's name where it has one.
-    pub name: &'static str,
-    pub summary: &'static str,
-    pub parameters: &'static [&'static str],
-    pub inputs: &'static [&'static str],
-    pub outputs: &'static [&'static str],
-    /// When its first value comes.
-    pub warm_up: &'static str,
-    /// Where its definition is published.
-    pub source: &'static str,
-}
+/// All indicators but the candle patterns, by name.
+pub static ALL: &[&Info] = &[
+    &ao::AC,
+    &channels::ACCBANDS,
+    &transforms::ACOS,
+    &ad::AD,
+    &operators::ADD,
+    &ad::ADOSC,
+    &adr::INFO,
+    &directional::ADX,
+    &directional::ADXR,
+    &illiquidity::AMIHUD,
+    &ao::AO,
+    &ppo::APO,
+    &aroon::AROON,
+    &aroon::AROONOSC,
+    &transforms::ASIN,
+    &transforms::ATAN,
+    &atr::INFO,
+    &avgdev::INFO,
+    &price_transform::AVGPRICE,
+    &bbands::INFO,
+    &correl::BETA,
+    &bop::INFO,
+    &cci::INFO,
+    &transforms::CEIL,
+    &ad::CMF,
+    &chande::CMO,
+    &chande::CMOU,
+    &coppock::INFO,
+    &correl::CORREL,
+    &transforms::COS,
+    &transforms::COSH,
+    &operators::CUMSUM,
+    &cvi::INFO,
+    &dema::DEMA,
+    &depth_imbalance::DEPTH_IMBALANCE,
+    &depth_imbalance::DEPTH_IMBALANCE_WEIGHTED,
+    &operators::DIV,
+    &channels::DONCHIAN,
+    &dpo::INFO,
+    &directional::DX,
+    &efi::INFO,
+    &ema::INFO,
+    &efficiency::ER,
+    &eri::INFO,
+    &transforms::EXP,
+    &transforms::FLOOR,
+    &fosc::INFO,
+    &fractal::INFO,
+    &heikin_ashi::INFO,
+    &wma::HMA,
+    &hilbert::HT_DCPERIOD,
+    &ht_phase::HT_DCPHASE,
+    &hilbert::HT_PHASOR,
+    &ht_phase::HT_SINE,
+    &ht_phase::HT_TRENDLINE,
+    &ht_phase::HT_TRENDMODE,
+    &ichimoku::INFO,
+    &imi::INFO,
+    &kama::INFO,
+    &channels::KC,
+    &stoch::KDJ,
+    &illiquidity::KYLE_LAMBDA,
+    &linearreg::LINEARREG,
+    &linearreg::LINEARREG_ANGLE,
+    &linearreg::LINEARREG_INTERCEPT,
+    &linearreg::LINEARREG_SLOPE,
+    &transforms::LN,
+    &transforms::LOG10,
+    &ma::INFO,
+    &macd::MACD,
+    &macd::MACDEXT,
+    &macd::MACDFIX,
+    &mama::INFO,
+    &marketfi::INFO,
+    &massi::INFO,
+    &mavp::INFO,
+    &extremes::MAX,
+    &extremes::MAXINDEX,
+    &price_transform::MEDPRICE,
+    &mfi::INFO,
+    &microprice::MICROPRICE,
+    &microprice::MICROPRICE_ADJUSTED,
+    &midpoint::MIDPOINT,
+    &midpoint::MIDPRICE,
+    &extremes::MIN,
+    &extremes::MININDEX,
+    &extremes::MINMAX,
+    &extremes::MINMAXINDEX,
+    &directional::MINUS_DI,
+    &directional::MINUS_DM,
+    &momentum::MOM,
+    &operators::MULT,
+    &trange::NATR,
+    &volume_index::NVI,
+    &obv::OBV,
+    &order_flow::OFI,
+    &order_flow::OFI_TIME,
+    &percentile::PERCENTILE,
+    &percentile::PERCENTRANK,
+    &directional::PLUS_DI,
+    &directional::PLUS_DM,
+    &ppo::PPO,
+    &volume_index::PVI,
+    &ppo::PVO,
+    &obv::PVT,
+    &qstick::INFO,
+    &quote_average::QUOTE_MEAN,
+    &quote_average::QUOTE_TIME_MEAN,
+    &rma::INFO,
+    &momentum::ROC,
+    &momentum::ROCP,
+    &momentum::ROCR,
+    &momentum::ROCR100,
+    &illiquidity::ROLL_SPREAD,
+    &rsi::INFO,
+    &rvi::INFO,
+    &rvol::INFO,
+    &sar::SAR,
+    &sar::SAREXT,
+    &transforms::SIN,
+    &transforms::SINH,
+    &sma::INFO,
+    &tsi::SMI,
+    &transforms::SQRT,
+    &variance::STDDEV,
+    &stoch::STOCH,
+    &stoch::STOCHF,
+    &stoch_rsi::INFO,
+    &operators::SUB,
+    &sum::INFO,
+    &supertrend::INFO,
+    &dema::T3,
+    &transforms::TAN,
+    &transforms::TANH,
+    &dema::TEMA,
+    &time_ema::INFO,
+    &trade_flow::TRADE_IMBALANCE,
+    &trade_flow::TRADE_IMBALANCE_TIME,
+    &trange::TRANGE,
+    &trima::INFO,
+    &trix::INFO,
+    &linearreg::TSF,
+    &tsi::TSI,
+    &price_transform::TYPPRICE,
+    &williams::ULTOSC,
+    &variance::VAR,
+    &efficiency::VHF,
+    &volatility::VOL_CLOSE,
+    &volatility::VOL_CLOSE_MEAN,
+    &range_volatility::VOL_GARMAN_KLASS,
+    &range_volatility::VOL_PARKINSON,
+    &range_volatility::VOL_ROGERS_SATCHELL,
+    &range_volatility::VOL_YANG_ZHANG,
+    &vortex::INFO,
+    &trade_flow::VPIN,
+    &vwap::INFO,
+    &trade_vwap::VWAP_ANCHORED,
+    &trade_vwap::VWAP_ROLLING,
+    &trade_vwap::VWAP_SESSION,
+    &trade_vwap::VWAP_TIME,
+    &vwma::INFO,
+    &williams::WAD,
+    &price_transform::WCLPRICE,
+    &williams::WILLR,
+    &wma::WMA,
+    &zlema::INFO,
+];
 
-/// All indicators, by name.
-pub static ALL: &[Info] = &[atr::INFO, ema::INFO, rsi::INFO, sma::INFO, time_ema::INFO];
-
-/// High, low and close of a bar, in quote currency.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Hlc {
-    pub high: f64,
-    pub low: f64,
-    pub close: f64,
-}
-
-impl ta::High for Hlc {
-    fn high(&self) -> f64 {
-        self.high
-    }
-}
-
-impl ta::Low for Hlc {
-    fn low(&self) -> f64 {
-        self.low
-    }
-}
-
-impl ta::Close for Hlc {
-    fn close(&self) -> f64 {
-        self.close
-    }
+/// All indicators, candle patterns too, by name.
+pub fn all() -> Vec<&'static Info> {
+    let mut all: Vec<&Info> = ALL.iter().copied().chain(&candles::PATTERNS).collect();
+    all.sort_by_key(|info| info.name);
+    all
 }
 
 #[cfg(test)]
@@ -114,15 +418,19 @@ pub(crate) mod reference {
 
 #[cfg(test)]
 mod tests {
-    use super::ALL;
+    use super::*;
 
     #[test]
     fn the_list_is_sorted_and_complete() {
         assert!(
-            ALL.windows(2).all(|w| w[0].name < w[1].name),
+            all().windows(2).all(|w| w[0].name < w[1].name),
             "sorted by name, none twice"
         );
-        for info in ALL {
+        assert!(ALL.windows(2).all(|w| w[0].name < w[1].name));
+        let documented = include_str!("INDICATORS.md");
+        for info in all() {
+            let row = format!("| {} | {} |", info.name, info.summary.replace('|', "\\|"));
+            assert!(documented.contains(&row), "INDICATORS.md lacks {row}");
             let texts = [info.name, info.summary, info.warm_up, info.source];
             assert!(texts.iter().all(|t| !t.is_empty()), "{info:?}");
             assert!(

@@ -6,27 +6,27 @@
 //! G, L       = mean of the first n gains, losses; then (last (n - 1) + new) / n
 //! RSI        = 100 G / (G + L)
 //! ```
-//! Source: J. Welles Wilder, New Concepts in Technical Trading Systems (1978), section VI. `ta`'s
-//! own smooths by an EMA (k = 2 / (n + 1), not 1 / n) and answers from the first value on: other
-//! numbers.
+//! Source: J. Welles Wilder, New Concepts in Technical Trading Systems (1978). `ta`'s own smooths
+//! by an EMA (k = 2 / (n + 1), not 1 / n) and answers from the first value on: other numbers.
 //!
 //! As in TA-Lib, a market that never moved has an RSI of 0, which is no oversold market: whoever
 //! reads an extreme out of it looks at the volatility too.
 
 use super::Info;
+use serde::{Deserialize, Serialize};
 use ta::Next;
 
 pub const INFO: Info = Info {
     name: "RSI",
     summary: "relative strength index (Wilder)",
-    parameters: &["period"],
+    parameters: &[("timeperiod", 14.0)],
     inputs: &["value"],
     outputs: &["index, 0 to 100"],
     warm_up: "period + 1 values",
-    source: "Wilder, New Concepts in Technical Trading Systems, 1978, section VI",
+    source: "Wilder, New Concepts in Technical Trading Systems, 1978",
 };
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Rsi {
     period: u32,
     last: Option<f64>,

@@ -6,20 +6,21 @@
 //! with the mean of fewer than n.
 
 use super::Info;
+use serde::{Deserialize, Serialize};
 use ta::Next;
 use ta::indicators::SimpleMovingAverage;
 
 pub const INFO: Info = Info {
     name: "SMA",
     summary: "simple moving average",
-    parameters: &["period"],
+    parameters: &[("timeperiod", 30.0)],
     inputs: &["value"],
     outputs: &["average"],
     warm_up: "period values",
     source: "Murphy, Technical Analysis of the Financial Markets, 1999, chapter 9",
 };
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sma {
     average: SimpleMovingAverage,
     /// Values until it is warm.

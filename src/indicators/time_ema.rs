@@ -12,19 +12,20 @@
 //! the same instant weighs nothing.
 
 use super::Info;
+use serde::{Deserialize, Serialize};
 use ta::Next;
 
 pub const INFO: Info = Info {
     name: "TIME_EMA",
     summary: "exponential average over time, of values that come at no steady pace",
-    parameters: &["tau"],
+    parameters: &[("tau", 1e9)],
     inputs: &["time, ns", "value"],
     outputs: &["average"],
     warm_up: "tau of time",
     source: "Zumbach and Müller, Operators on Inhomogeneous Time Series, 2001",
 };
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TimeEma {
     tau_ns: i64,
     /// Time since the first value, counted up to tau.

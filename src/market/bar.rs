@@ -1,15 +1,34 @@
-//! HOT PATH. Time bars from trades, by the exchange's time.
+//! HOT PATH. Bars from trades: by time, by count, by volume, by turnover, by price.
 //!
-//! A bar closes with the first event of its instrument that is not before its end, so a bar is
-//! never later than the market itself. An interval without a trade makes no bar. A trade that
-//! arrives after its bar has closed counts into the open one (`late` says how many did).
+//! A bar of time closes with the first event of its instrument that is not before its end, so it is
+//! never later than the market itself; an interval without a trade makes no bar. Every other bar
+//! closes with a trade. A trade that arrives after its bar has closed counts into the open one
+//! ([`Bar::late`] says how many did). Prices and amounts are integers at the instrument's scales;
+//! nothing here is a float, and nothing allocates after [`Bars::add`].
+
+mod bars;
+mod builder;
+mod kind;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use bars::Bars;
+pub use builder::{BarBuilder, MOST_BRICKS};
+pub use kind::BarKind;
+pub use text::{BarSpec, BarSpecError};
+
+use serde::{Deserialize, Serialize};
 
 /// One closed or open bar; prices and amounts are integers at the instrument's scales.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bar {
-    /// First nanosecond of the interval, a multiple of it since the epoch.
+    /// A bar of time: the first nanosecond of the interval, a multiple of it since the epoch. Any
+    /// other: its first stamp, not before the last stamp of the bars that closed earlier.
     pub start_ns: i64,
-    /// First nanosecond after the interval.
+    /// A bar of time: the first nanosecond after the interval. Any other: just after its last stamp
+    /// and those of the bars that closed earlier.
     pub end_ns: i64,
     pub open: i64,
     pub high: i64,
@@ -19,137 +38,87 @@ pub struct Bar {
     pub volume: i64,
     /// Amount of base that takers bought.
     pub taker_buy_volume: i64,
+    /// Amount of quote: the sum of price times amount, exact at price scale plus amount scale.
+    pub notional: i128,
+    /// Stamp of the trade that came first, ns.
+    pub first_ns: i64,
+    /// Stamp of the trade that came last, ns.
+    pub last_ns: i64,
     pub trades: u32,
-    /// Trades in it whose own interval had closed already.
+    /// Trades in it that came too late for their own bar. A bar of time: those whose interval had
+    /// closed already. Any other: those older than the last stamp of the bars that closed earlier.
     pub late: u32,
+    /// Data may be missing in it: the feed had a gap while it was open or right before it, or it
+    /// began before anybody watched.
+    pub incomplete: bool,
 }
 
-/// Builds the bars of one interval for one instrument.
-#[derive(Clone, Copy, Debug)]
-pub struct BarBuilder {
-    interval_ns: i64,
-    bar: Bar,
-}
-
-impl BarBuilder {
-    /// `interval_ns` is positive.
-    pub fn new(interval_ns: i64) -> Self {
-        assert!(interval_ns > 0, "a bar's interval is positive");
-        BarBuilder {
-            interval_ns,
-            bar: Bar::default(),
-        }
-    }
-
-    pub fn interval_ns(&self) -> i64 {
-        self.interval_ns
-    }
-
-    /// Time has come to `now_ns`: the bar that is over, if any. Call before [`BarBuilder::trade`].
+impl Bar {
+    /// The price of the average unit, nearest at price scale, half to even. `None` where nothing
+    /// was traded: a brick that is not the first of its move.
     #[inline]
-    pub fn close_due(&mut self, now_ns: i64) -> Option<Bar> {
-        if self.bar.trades == 0 || now_ns < self.bar.end_ns {
-            return None;
-        }
-        let closed = self.bar;
-        self.bar = Bar::default();
-        // Remembered, so that an older trade is known to be late.
-        self.bar.start_ns = closed.end_ns;
-        Some(closed)
-    }
-
-    #[inline]
-    pub fn trade(&mut self, time_ns: i64, price: i64, amount: i64, taker_bought: bool) {
-        let bar = &mut self.bar;
-        if bar.trades == 0 {
-            let start = time_ns
-                .saturating_sub(time_ns.rem_euclid(self.interval_ns))
-                .max(bar.start_ns);
-            let late = u32::from(time_ns < bar.start_ns);
-            *bar = Bar {
-                start_ns: start,
-                end_ns: start.saturating_add(self.interval_ns),
-                open: price,
-                high: price,
-                low: price,
-                late,
-                ..Bar::default()
-            };
-        } else {
-            bar.late += u32::from(time_ns < bar.start_ns);
-        }
-        bar.high = bar.high.max(price);
-        bar.low = bar.low.min(price);
-        bar.close = price;
-        bar.volume = bar.volume.saturating_add(amount);
-        if taker_bought {
-            bar.taker_buy_volume = bar.taker_buy_volume.saturating_add(amount);
-        }
-        bar.trades += 1;
-    }
-
-    /// Re-expresses the open bar after a change of scale; one that no longer fits starts afresh.
-    pub fn rescale(
-        &mut self,
-        price: impl Fn(i64) -> Option<i64>,
-        amount: impl Fn(i64) -> Option<i64>,
-    ) {
-        let b = self.bar;
-        let converted = (|| {
-            Some(Bar {
-                open: price(b.open)?,
-                high: price(b.high)?,
-                low: price(b.low)?,
-                close: price(b.close)?,
-                volume: amount(b.volume)?,
-                taker_buy_volume: amount(b.taker_buy_volume)?,
-                ..b
-            })
-        })();
-        self.bar = converted.unwrap_or(Bar {
-            start_ns: b.start_ns,
-            ..Bar::default()
-        });
+    pub fn vwap(&self) -> Option<i64> {
+        let price = half_even(self.notional, i128::from(self.volume))?;
+        i64::try_from(price).ok()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// `n / d`, nearest, half to even. `None` where `d` is not positive.
+#[inline]
+fn half_even(n: i128, d: i128) -> Option<i128> {
+    if d <= 0 {
+        return None;
+    }
+    // Towards minus infinity, so that the rest is never negative.
+    let (floor, rest) = (n.div_euclid(d), n.rem_euclid(d));
+    let up = match rest.cmp(&(d - rest)) {
+        std::cmp::Ordering::Less => 0,
+        std::cmp::Ordering::Equal => floor & 1,
+        std::cmp::Ordering::Greater => 1,
+    };
+    Some(floor + up)
+}
 
-    #[test]
-    fn bars_close_with_the_first_event_past_their_end() {
-        let mut bars = BarBuilder::new(10);
-        bars.trade(103, 5, 1, true);
-        bars.trade(107, 7, 2, false);
-        assert_eq!(bars.close_due(109), None);
-        let bar = bars.close_due(110).expect("over");
-        assert_eq!(
-            (
-                bar.start_ns,
-                bar.end_ns,
-                bar.open,
-                bar.high,
-                bar.low,
-                bar.close
-            ),
-            (100, 110, 5, 7, 5, 7)
-        );
-        assert_eq!((bar.volume, bar.taker_buy_volume, bar.trades), (3, 1, 2));
-        assert_eq!(bars.close_due(1000), None, "no trade, no bar");
+/// Re-expresses an amount of quote, whose scale is the sum of both, after a change of scale: times
+/// a power of ten, exact when finer, half to even when coarser.
+struct Requote {
+    times: i128,
+    over: i128,
+}
+
+impl Requote {
+    /// From what the change does to a price and to an amount.
+    #[cold]
+    fn new(
+        price: &impl Fn(i64) -> Option<i64>,
+        amount: &impl Fn(i64) -> Option<i64>,
+    ) -> Option<Requote> {
+        let ((up, down), (up_too, down_too)) = (factor(price)?, factor(amount)?);
+        let (times, over) = (up * up_too, down * down_too);
+        // Powers of ten: the smaller one divides the other.
+        let common = times.min(over);
+        Some(Requote {
+            times: times / common,
+            over: over / common,
+        })
     }
 
-    #[test]
-    fn a_late_trade_counts_into_the_open_bar() {
-        let mut bars = BarBuilder::new(10);
-        bars.trade(105, 5, 1, true);
-        assert!(bars.close_due(112).is_some());
-        bars.trade(104, 6, 1, true);
-        bars.trade(113, 7, 1, true);
-        let bar = bars.close_due(120).expect("over");
-        assert_eq!(
-            (bar.start_ns, bar.trades, bar.late, bar.open),
-            (110, 2, 1, 6)
-        );
+    #[cold]
+    fn of(&self, notional: i128) -> Option<i128> {
+        half_even(notional.checked_mul(self.times)?, self.over)
+    }
+}
+
+/// What a change of scale multiplies by and divides by; one of them is 1.
+#[cold]
+fn factor(convert: &impl Fn(i64) -> Option<i64>) -> Option<(i128, i128)> {
+    /// 10^18: no scale is finer.
+    const WHOLE: i64 = 1_000_000_000_000_000_000;
+    match convert(1) {
+        Some(up) if up > 0 => Some((i128::from(up), 1)),
+        _ => {
+            let kept = convert(WHOLE).filter(|kept| (1..=WHOLE).contains(kept))?;
+            Some((1, i128::from(WHOLE / kept)))
+        }
     }
 }

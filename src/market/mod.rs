@@ -6,7 +6,7 @@ pub mod decimal;
 pub mod event;
 pub mod instrument;
 
-pub use bar::{Bar, BarBuilder};
+pub use bar::{Bar, BarBuilder, BarKind, BarSpec, Bars};
 pub use book::Book;
 pub use day::{Day, DayStats};
 pub use decimal::{Fit, Number, Scale};

@@ -86,6 +86,7 @@ impl Bench {
             taker_buy_volume: fixed(volume * bought),
             trades: 1,
             late: 0,
+            ..Bar::default()
         };
         let trade = Trade {
             price: fixed(close),
@@ -160,6 +161,7 @@ impl Bench {
         f(
             &mut *self.strategy,
             &Context {
+                timeframe: 0,
                 state: &self.state,
                 event,
             },

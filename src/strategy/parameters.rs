@@ -71,6 +71,9 @@ fn read(parameter: &Parameter, given: &Toml) -> Result<Value, String> {
         (Value::Duration(_), Toml::String(v)) => {
             Value::Duration(parse_duration_ns(v).map_err(|reason| format!("{name}: {reason}"))?)
         }
+        (Value::Bars(_), Toml::String(v)) => {
+            Value::Bars(v.parse().map_err(|reason| format!("{name}: {reason}"))?)
+        }
         (default, given) => {
             let expected = expected_type(default);
             return Err(format!(
@@ -88,6 +91,7 @@ fn expected_type(default: Value) -> &'static str {
         Value::Float(_) => "a number",
         Value::Bool(_) => "true or false",
         Value::Duration(_) => "a duration such as \"1s\"",
+        Value::Bars(_) => "a kind of bars such as \"1m\" or \"trades:100\"",
     }
 }
 
@@ -126,6 +130,7 @@ pub fn text(value: Value) -> String {
         Value::Float(v) => v.to_string(),
         Value::Bool(v) => v.to_string(),
         Value::Duration(ns) => format_duration_ns(ns),
+        Value::Bars(bars) => bars.to_string(),
     }
 }
 
@@ -143,6 +148,7 @@ fn json(value: Value) -> serde_json::Value {
         Value::Int(v) | Value::Duration(v) => v.into(),
         Value::Float(v) => v.into(),
         Value::Bool(v) => v.into(),
+        Value::Bars(v) => v.to_string().into(),
     }
 }
 
@@ -207,7 +213,6 @@ mod tests {
 
     const SECOND: i64 = 1_000_000_000;
     static SPEC: Spec = Spec {
-        name: "ema_cross",
         version: "1.0.0",
         summary: "",
         parameters: &[
@@ -233,10 +238,10 @@ mod tests {
             ),
         ],
         streams: Streams::BARS,
-        bar_parameter: Some("bar"),
+        bar_parameters: &["bar"],
         warm_up: |_| WarmUp::None,
-        accepts_stale_book: false,
         new: |_| Err("not built here".to_owned()),
+        ..Spec::new("ema_cross")
     };
 
     fn resolved(table: &str) -> Result<Parameters, String> {

@@ -46,7 +46,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-fn counted() -> u64 {
+pub fn counted() -> u64 {
     COUNT.with(Cell::get)
 }
 

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 use tickforge::metrics::ledger::Contents;
 
-fn tickforge() -> Command {
+pub fn tickforge() -> Command {
     Command::new(env!("CARGO_BIN_EXE_tickforge"))
 }
 

@@ -1,12 +1,14 @@
 //! The engine with strategies of the test's own: what happens when one panics, when a book is
-//! stale, when scales change, when the same frames come twice.
+//! stale, when scales change, when the same frames come twice; and all kinds of bars.
 
 use crate::frames::{Path, frames};
+use rust_decimal::Decimal;
 use tickforge::engine::{Collect, Plan};
-use tickforge::market::{Quote, Trade};
+use tickforge::market::{Bar, BarSpec, Quote, Trade};
 use tickforge::signal::SignalType;
+use tickforge::strategies::defaults;
 use tickforge::strategy::{
-    Context, Draft, Drafts, Entry, Parameters, Spec, Strategy, Streams, WarmUp,
+    Context, Draft, Drafts, Entry, Parameter, Parameters, Spec, Strategy, Streams, WarmUp,
 };
 
 /// Says "buy" at every trade.
@@ -51,10 +53,9 @@ const fn spec(
         summary: "for tests",
         parameters: &[],
         streams,
-        bar_parameter: None,
         warm_up: |_| WarmUp::Events(3),
-        accepts_stale_book: false,
         new,
+        ..Spec::new("")
     }
 }
 
@@ -194,4 +195,73 @@ fn a_change_of_scale_changes_no_value() {
         after.last_trade.expect("a trade").price,
         912_345_000_000_001
     );
+}
+
+/// Says which kind of bar has closed.
+struct OnBars;
+
+impl Strategy for OnBars {
+    fn on_bar(&mut self, ctx: &Context, bar: &Bar, out: &mut Drafts) {
+        let draft = Draft::new(SignalType::Hold, 0.5, 0.5);
+        out.push(draft.because(format_args!("{} {}", ctx.timeframe, bar.trades)));
+    }
+}
+
+static ON_BARS: Spec = Spec {
+    parameters: &[
+        Parameter::bars("fine", BarSpec::Trades(5), "a few trades"),
+        Parameter::duration_ms("coarse", 50, "time"),
+        Parameter::bars("bricks", brick(1), "price"),
+    ],
+    bar_parameters: &["fine", "coarse", "bricks"],
+    new: |_| Ok(Box::new(OnBars)),
+    ..Spec::on_bars("on_bars", BarSpec::Trades(1))
+};
+static TOO_FINE: Spec = Spec {
+    parameters: &[Parameter::bars("bars", brick(12), "price")],
+    bar_parameters: &["bars"],
+    new: |_| Ok(Box::new(OnBars)),
+    ..Spec::on_bars("too_fine", BarSpec::Trades(1))
+};
+
+/// Bricks of 10^-`decimals`.
+const fn brick(decimals: u32) -> BarSpec {
+    BarSpec::Renko(Decimal::from_parts(1, 0, 0, false, decimals))
+}
+
+#[test]
+fn a_strategy_hears_of_all_its_kinds_of_bars_and_no_two_signals_have_one_id() {
+    static BARS: [Entry; 2] = [
+        Entry {
+            spec: &ON_BARS,
+            file: "strategies/on_bars.rs",
+            digest: "3",
+        },
+        Entry {
+            spec: &TOO_FINE,
+            file: "strategies/too_fine.rs",
+            digest: "4",
+        },
+    ];
+    let plans = BARS.iter().map(|entry| Plan {
+        entry,
+        parameters: defaults(entry.spec),
+    });
+    let mut path = Path::with(plans.collect(), Collect::default());
+    assert_eq!(
+        path.made.refused,
+        ["too_fine"],
+        "finer than the prices' scale"
+    );
+    let frames = frames(2_000);
+    frames.iter().for_each(|f| path.frame(f));
+    let trades = frames.iter().filter(|f| f.contains("@trade")).count();
+    let reasons = || path.made.signals.iter().map(|s| s.reasoning.as_str());
+    let of = |timeframe: &str| reasons().filter(|r| r.starts_with(timeframe)).count();
+    assert_eq!(of("0 5"), trades / 5, "each fifth trade");
+    assert_eq!(of("0"), trades / 5);
+    assert!((30..=40).contains(&of("1")), "two seconds: {}", of("1"));
+    assert!(of("2") > 0, "the price moves by more than ten cents");
+    let ids: std::collections::BTreeSet<_> = path.made.signals.iter().map(|s| s.id).collect();
+    assert_eq!(ids.len(), path.made.signals.len());
 }

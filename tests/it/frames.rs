@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use tickforge::app;
+use tickforge::capture::{Dir, Line, Writer};
 use tickforge::config::Config;
 use tickforge::engine::{Engine, Outbox, Plan};
 use tickforge::exchanges::{Channels, by_name};
@@ -49,8 +50,11 @@ impl Outbox for Counted {
 const LISTING: &str = r#"{"symbols":[{"symbol":"BTCUSDT","status":"TRADING","baseAsset":"BTC","quoteAsset":"USDT",
  "filters":[{"filterType":"PRICE_FILTER","tickSize":"0.01000000"},{"filterType":"LOT_SIZE","minQty":"0.00001","stepSize":"0.00001"}]}]}"#;
 
+const SNAPSHOT: &str =
+    r#"{"lastUpdateId":0,"bids":[["91134.00","1.0"]],"asks":[["91334.00","2.0"]]}"#;
+
 /// Bars short enough that every strategy works, not only waits.
-const STRATEGIES: &str = "
+pub const STRATEGIES: &str = "
 [strategies.ema_cross]
 bar = \"100ms\"
 fast = 3
@@ -108,6 +112,25 @@ pub fn frames(n: u64) -> Vec<String> {
         .collect()
 }
 
+/// The same as a capture: the listing, the book's snapshot, and `n` frames.
+pub fn write_capture(file: &std::path::Path, n: u64) {
+    let url = |path: &str| format!("https://api.binance.com/api/v3/{path}");
+    let at = |n: u64, dir| Line::new(1_795_339_200_000_000_000 + n as i64 * 1_000_000, "b-1", dir);
+    let mut writer = Writer::create(file).expect("created");
+    let listing = at(0, Dir::Http).with_url(url("exchangeInfo"));
+    let depth = at(0, Dir::Http).with_url(url("depth?symbol=BTCUSDT&limit=1000"));
+    let rest = [listing.with_text(LISTING), depth.with_text(SNAPSHOT)];
+    let frames = frames(n);
+    let frames = frames
+        .iter()
+        .zip(1..)
+        .map(|(text, n)| at(n, Dir::Recv).with_text(text));
+    for line in rest.into_iter().chain(frames) {
+        writer.write(&line).expect("written");
+    }
+    writer.finish().expect("finished");
+}
+
 pub struct Path<O = Counted> {
     pub feed: Feed,
     pub engine: Engine,
@@ -142,10 +165,8 @@ impl<O: Outbox> Path<O> {
             made,
         };
         path.feed.list(listed, |_| true);
-        let snapshot =
-            br#"{"lastUpdateId":0,"bids":[["91134.00","1.0"]],"asks":[["91334.00","2.0"]]}"#;
         path.feed
-            .snapshot(0, "BTCUSDT", snapshot, &path.metrics)
+            .snapshot(0, "BTCUSDT", SNAPSHOT.as_bytes(), &path.metrics)
             .expect("a snapshot");
         path.drain();
         path

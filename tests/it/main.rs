@@ -10,6 +10,7 @@ mod alloc;
 mod api_keys;
 mod applications;
 mod archive;
+mod bar_kinds;
 mod bars;
 mod capture;
 mod config;
@@ -55,8 +56,10 @@ mod servers;
 #[cfg(feature = "influxdb2")]
 mod spool;
 mod supervised;
+mod talib;
 mod throughput;
 mod tidy;
+mod trial;
 mod watch;
 
 #[global_allocator]

@@ -15,7 +15,7 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn configuration(dir: &Path, exchange: &Exchange) -> String {
+pub fn configuration(dir: &Path, exchange: &Exchange) -> String {
     let text = format!(
         "name = \"it\"\ndata_dir = {:?}\n[exchanges.binance]\nsymbols = [\"*\"]\nws = {:?}\nrest = {:?}\n\
          snapshots_per_second = 50\ninstruments_per_connection = 2\nbackoff_max = \"500ms\"\n\

@@ -6,7 +6,6 @@ use crate::strategy::{Parameter, Spec, Streams, Value, WarmUp};
 const MINIMAL: &str = "[exchanges.binance]\nsymbols = [\"BTC/USDT\"]\n";
 
 static SPEC: Spec = Spec {
-    name: "ema_cross",
     version: "1.0.0",
     summary: "",
     parameters: &[Parameter {
@@ -18,10 +17,9 @@ static SPEC: Spec = Spec {
         help: "",
     }],
     streams: Streams::BARS,
-    bar_parameter: None,
     warm_up: |_| WarmUp::None,
-    accepts_stale_book: false,
     new: |p| Err(format!("fast = {} goes with nothing", p.int("fast"))).or_else(only_12),
+    ..Spec::new("ema_cross")
 };
 static STRATEGIES: [Entry; 1] = [Entry {
     spec: &SPEC,

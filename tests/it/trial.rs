@@ -1,0 +1,223 @@
+//! `strategies --check --capture`: honest strategies pass, and each kind of cheat is caught.
+
+use crate::daemon;
+use crate::frames::write_capture;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use tickforge::engine::Plan;
+use tickforge::indicators::Sma;
+use tickforge::strategies::defaults;
+use tickforge::strategy::Entry;
+use tickforge::strategy::prelude::*;
+use tickforge::trial::{Report, Rule, Trial};
+
+/// A mean of `n` trades, and a signal where the price crosses it.
+struct Crossing {
+    mean: Sma,
+    above: Option<bool>,
+    odd: fn(&Trade) -> Option<f64>,
+}
+
+impl Strategy for Crossing {
+    fn on_trade(&mut self, ctx: &Context, trade: &Trade, out: &mut Drafts) {
+        let price = ctx.price(trade.price);
+        let Some(mean) = self.mean.next(price) else {
+            return;
+        };
+        let above = price > mean;
+        if self.above.replace(above) == Some(!above) {
+            let confidence = (self.odd)(trade).unwrap_or(0.5);
+            out.push(Draft::new(SignalType::of(above, false), 0.5, confidence));
+        }
+    }
+}
+
+fn crossing(odd: fn(&Trade) -> Option<f64>) -> Box<dyn Strategy> {
+    let mean = Sma::new(50);
+    Box::new(Crossing {
+        mean,
+        above: None,
+        odd,
+    })
+}
+
+const HONEST: Spec = Spec {
+    warm_up: |_| WarmUp::Events(51),
+    new: |_| Ok(crossing(|_| None)),
+    ..Spec::new("honest")
+};
+
+/// What came after each trade, from the runs before: a cheat's memory.
+static SEEN: Mutex<BTreeMap<u128, i64>> = Mutex::new(BTreeMap::new());
+
+fn peek(trade: &Trade) -> Option<f64> {
+    let mut seen = SEEN.lock().expect("not poisoned");
+    let next = seen.range(trade.id + 1..).next().map(|(_, price)| *price);
+    seen.insert(trade.id, trade.price);
+    next.map(|next| if next > trade.price { 0.9 } else { 0.1 })
+}
+
+fn draw(_: &Trade) -> Option<f64> {
+    Some(rand::random_range(0.0..1.0))
+}
+
+fn burn(trade: &Trade) -> Option<f64> {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_micros(200) {
+        std::hint::black_box(trade);
+    }
+    None
+}
+
+fn tried(spec: &'static Spec) -> Report {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file: PathBuf = dir.path().join("market.capture.jsonl.zst");
+    write_capture(&file, 20_000);
+    let (file_name, digest) = ("tests/it/trial.rs", "0123456789abcdef");
+    // One for each test: what a plan refers to lives as long as the program.
+    let entry = Box::leak(Box::new(Entry {
+        spec,
+        file: file_name,
+        digest,
+    }));
+    let parameters = defaults(spec);
+    let trial = Trial {
+        plan: Plan { entry, parameters },
+        files: &[file],
+        exchange: None,
+    };
+    trial.run().expect("it runs")
+}
+
+#[track_caller]
+fn caught(spec: &'static Spec, rule: Rule) {
+    let report = tried(spec);
+    assert!(report.signals > 100, "{report:?}");
+    let found: Vec<Rule> = report.findings.iter().map(|finding| finding.rule).collect();
+    assert!(found.contains(&rule), "{report:?}");
+}
+
+#[test]
+fn an_honest_strategy_passes() {
+    static SPEC: Spec = HONEST;
+    let report = tried(&SPEC);
+    assert!(report.findings.is_empty(), "{report:?}");
+    assert!(report.notes.is_empty(), "{report:?}");
+    assert!(report.signals > 100 && report.calls > 5_000, "{report:?}");
+}
+
+#[test]
+fn one_that_peeks_is_caught() {
+    static SPEC: Spec = Spec {
+        name: "peeks",
+        new: |_| Ok(crossing(peek)),
+        ..HONEST
+    };
+    caught(&SPEC, Rule::NoLookAhead);
+}
+
+#[test]
+fn one_that_needs_more_history_than_it_says_is_caught() {
+    static SPEC: Spec = Spec {
+        name: "hurries",
+        warm_up: |_| WarmUp::Events(5),
+        new: |_| {
+            let mean = Sma::new(50);
+            // It trades on the first price until its mean is there.
+            Ok(Box::new(Hurried {
+                mean,
+                first: None,
+                above: None,
+            }))
+        },
+        ..HONEST
+    };
+    caught(&SPEC, Rule::WarmUpSuffices);
+}
+
+struct Hurried {
+    mean: Sma,
+    first: Option<f64>,
+    above: Option<bool>,
+}
+
+impl Strategy for Hurried {
+    fn on_trade(&mut self, ctx: &Context, trade: &Trade, out: &mut Drafts) {
+        let price = ctx.price(trade.price);
+        let first = *self.first.get_or_insert(price);
+        let mean = self.mean.next(price).unwrap_or(first);
+        let above = price > mean;
+        if self.above.replace(above) == Some(!above) {
+            out.push(Draft::new(SignalType::of(above, false), 0.5, 0.5));
+        }
+    }
+}
+
+#[test]
+fn one_that_draws_random_numbers_is_caught() {
+    static SPEC: Spec = Spec {
+        name: "gambles",
+        new: |_| Ok(crossing(draw)),
+        ..HONEST
+    };
+    caught(&SPEC, Rule::Deterministic);
+}
+
+#[test]
+fn one_that_burns_cpu_is_caught() {
+    static SPEC: Spec = Spec {
+        name: "burns",
+        new: |_| Ok(crossing(burn)),
+        ..HONEST
+    };
+    caught(&SPEC, Rule::WithinBudget);
+}
+
+#[test]
+fn one_that_panics_is_caught() {
+    static SPEC: Spec = Spec {
+        name: "panics",
+        new: |_| {
+            Ok(crossing(|trade| {
+                (trade.id > 15_000).then(|| panic!("after 15,000"))
+            }))
+        },
+        ..HONEST
+    };
+    caught(&SPEC, Rule::NoPanic);
+}
+
+/// By the command: those that are shipped are deterministic, do not look ahead and keep their time.
+/// They remember longer than their warm-up says, and are told so.
+#[test]
+fn the_shipped_strategies_are_told_what_they_keep() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("market.capture.jsonl.zst");
+    write_capture(&file, 60_000);
+    let config = dir.path().join("tickforge.toml");
+    std::fs::write(&config, crate::frames::STRATEGIES).expect("written");
+    let out = daemon::tickforge()
+        .args(["strategies", "--check", "--json", "--capture"])
+        .arg(&file)
+        .arg("--config")
+        .arg(&config)
+        .output()
+        .expect("it starts");
+    let told: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    let all = told.as_array().expect("an array");
+    assert_eq!(all.len(), 3, "{told}");
+    let mut ok = true;
+    for strategy in all {
+        let findings = strategy["findings"].as_array().expect("an array");
+        for finding in findings {
+            assert_eq!(finding["rule"], "warm_up_suffices", "{strategy}");
+        }
+        ok &= findings.is_empty();
+        let status = if findings.is_empty() { "ok" } else { "not ok" };
+        assert_eq!(strategy["status"], status, "{strategy}");
+        assert!(strategy["signals"].as_u64() > Some(10), "{strategy}");
+    }
+    assert_eq!(out.status.success(), ok);
+}
