@@ -279,13 +279,15 @@ pub async fn influx_trades(url: &str, database: &str) -> BTreeMap<(String, Strin
     }
 }
 
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The ids that a stream of Redis holds now; none where there is no stream.
 pub async fn stream_ids(url: &str, stream: &str) -> BTreeSet<String> {
     let client = redis::Client::open(url).expect("a URL");
-    let mut connection = client
-        .get_multiplexed_async_connection()
-        .await
-        .expect("Redis");
+    // Its own limit of half a second is short for a whole stream on a busy machine.
+    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+    let connection = client.get_multiplexed_async_connection_with_config(&patient);
+    let mut connection = connection.await.expect("Redis");
     let mut range = redis::cmd("XRANGE");
     let rows: Vec<(String, HashMap<String, String>)> = range
         .arg(stream)
