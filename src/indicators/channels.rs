@@ -18,8 +18,7 @@
 //! Keltner's.
 
 use super::bbands::Bands;
-use super::rolling::RollingSum;
-use super::{Atr, Ema, Greatest, Info};
+use super::{Atr, Ema, Greatest, Info, Sum};
 use serde::{Deserialize, Serialize};
 use ta::{Close, High, Low, Next};
 
@@ -58,9 +57,9 @@ const ZERO: f64 = 1e-14;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AccBands {
-    upper: RollingSum,
-    middle: RollingSum,
-    lower: RollingSum,
+    upper: Sum,
+    middle: Sum,
+    lower: Sum,
     /// One over the period.
     scale: f64,
 }
@@ -69,9 +68,9 @@ impl AccBands {
     /// Panics on a period of 0.
     pub fn new(period: u32) -> AccBands {
         AccBands {
-            upper: RollingSum::new(period),
-            middle: RollingSum::new(period),
-            lower: RollingSum::new(period),
+            upper: Sum::new(period),
+            middle: Sum::new(period),
+            lower: Sum::new(period),
             scale: 1.0 / f64::from(period),
         }
     }
@@ -89,9 +88,9 @@ impl<T: High + Low + Close> Next<&T> for AccBands {
         } else {
             4.0 * (high - low) / both
         };
-        let upper = self.upper.push(high * (1.0 + a));
-        let middle = self.middle.push(bar.close());
-        let lower = self.lower.push(low * (1.0 - a));
+        let upper = self.upper.next(high * (1.0 + a));
+        let middle = self.middle.next(bar.close());
+        let lower = self.lower.next(low * (1.0 - a));
         Some(Bands {
             upper: upper? * self.scale,
             middle: middle? * self.scale,

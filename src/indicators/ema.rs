@@ -35,10 +35,15 @@ pub struct Ema {
 impl Ema {
     /// Panics on a period of 0.
     pub fn new(period: u32) -> Ema {
+        Ema::weighted(period, 2.0 / (f64::from(period) + 1.0))
+    }
+
+    /// One in which a new value weighs `k`. Panics on a period of 0.
+    pub(super) fn weighted(period: u32, k: f64) -> Ema {
         assert!(period > 0, "a period is at least 1");
         Ema {
             period,
-            k: 2.0 / (f64::from(period) + 1.0),
+            k,
             seen: 0,
             value: 0.0,
         }

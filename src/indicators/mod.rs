@@ -1,5 +1,5 @@
-//! HOT PATH. Technical indicators: O(1) an update, no allocation after construction, no `NaN` to
-//! begin with.
+//! HOT PATH. Technical indicators: O(1) an update on average but for a few, whose files say what
+//! they cost, no allocation after construction, no `NaN` to begin with.
 //!
 //! Each is a file of its own, or one of a family, implements [`ta::Next`] and answers `None` until
 //! it is warm; from then on TA-Lib's functions agree with TA-Lib to 1e-9 relative, and the candle
@@ -67,7 +67,6 @@ pub mod qstick;
 pub mod quote_average;
 pub mod range_volatility;
 pub mod rma;
-mod rolling;
 pub mod rsi;
 pub mod rvi;
 pub mod rvol;
@@ -157,7 +156,6 @@ pub use qstick::Qstick;
 pub use quote_average::{QuoteAverages, QuoteMean, QuoteTimeMean};
 pub use range_volatility::{VolGarmanKlass, VolParkinson, VolRogersSatchell, VolYangZhang};
 pub use rma::Rma;
-pub use rolling::RollingSum;
 pub use rsi::Rsi;
 pub use rvi::Rvi;
 pub use rvol::Rvol;

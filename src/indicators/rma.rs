@@ -8,7 +8,7 @@
 //! Source: J. Welles Wilder, New Concepts in Technical Trading Systems (1978). It is the EMA of
 //! 2 n - 1 values. A NaN stays for ever.
 
-use super::Info;
+use super::{Ema, Info};
 use serde::{Deserialize, Serialize};
 use ta::Next;
 
@@ -23,25 +23,12 @@ pub const INFO: Info = Info {
 };
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Rma {
-    period: u32,
-    /// 1 / period.
-    k: f64,
-    seen: u32,
-    /// The sum of the values until warm, then the average.
-    value: f64,
-}
+pub struct Rma(Ema);
 
 impl Rma {
     /// Panics on a period of 0.
     pub fn new(period: u32) -> Rma {
-        assert!(period > 0, "a period is at least 1");
-        Rma {
-            period,
-            k: 1.0 / f64::from(period),
-            seen: 0,
-            value: 0.0,
-        }
+        Rma(Ema::weighted(period, 1.0 / f64::from(period)))
     }
 }
 
@@ -50,17 +37,7 @@ impl Next<f64> for Rma {
 
     #[inline]
     fn next(&mut self, value: f64) -> Option<f64> {
-        if self.seen >= self.period {
-            self.value += self.k * (value - self.value);
-            return Some(self.value);
-        }
-        self.value += value;
-        self.seen += 1;
-        if self.seen < self.period {
-            return None;
-        }
-        self.value /= f64::from(self.period);
-        Some(self.value)
+        self.0.next(value)
     }
 }
 

@@ -95,4 +95,14 @@ mod tests {
         let values = [1e16, 0.1, f64::NAN, 0.0, 0.0, 0.0].map(|v| sum.next(v));
         assert_eq!(values[5], Some(0.0));
     }
+
+    #[test]
+    fn recovers_from_a_nan_and_from_great_values() {
+        let mut sum = Sum::new(3);
+        for value in [1.0, f64::NAN, 1e300, f64::INFINITY, 0.1, 0.2, 0.3, 0.1, 0.2] {
+            sum.next(value);
+        }
+        let found = sum.next(0.3);
+        assert!(found.is_some_and(|f| (f - 0.6).abs() < 1e-15), "{found:?}");
+    }
 }

@@ -8,8 +8,7 @@
 //! Source: Achelis, Technical Analysis from A to Z (2nd edition), Triangular Moving Average. The
 //! two windows of an even n are as TA-Lib rounds them: other libraries round them otherwise.
 
-use super::Info;
-use super::rolling::RollingSum;
+use super::{Info, Sum};
 use serde::{Deserialize, Serialize};
 use ta::Next;
 
@@ -25,8 +24,8 @@ pub const INFO: Info = Info {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Trima {
-    inner: RollingSum,
-    outer: RollingSum,
+    inner: Sum,
+    outer: Sum,
     /// One over the product of the two windows' lengths.
     scale: f64,
 }
@@ -38,8 +37,8 @@ impl Trima {
         let inner = period.div_ceil(2);
         let outer = period / 2 + 1;
         Trima {
-            inner: RollingSum::new(inner),
-            outer: RollingSum::new(outer),
+            inner: Sum::new(inner),
+            outer: Sum::new(outer),
             scale: 1.0 / (f64::from(inner) * f64::from(outer)),
         }
     }
@@ -50,8 +49,8 @@ impl Next<f64> for Trima {
 
     #[inline]
     fn next(&mut self, value: f64) -> Option<f64> {
-        let sum = self.inner.push(value)?;
-        Some(self.outer.push(sum)? * self.scale)
+        let sum = self.inner.next(value)?;
+        Some(self.outer.next(sum)? * self.scale)
     }
 }
 

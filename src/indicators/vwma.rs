@@ -8,8 +8,7 @@
 //! there is no value: TA-Lib has NaN there, or what rounding leaves of its sums. With a period of 1
 //! it is the value itself, volume or not.
 
-use super::Info;
-use super::rolling::RollingSum;
+use super::{Info, Sum};
 use serde::{Deserialize, Serialize};
 use ta::Next;
 
@@ -27,8 +26,8 @@ pub const INFO: Info = Info {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Vwma {
     period: u32,
-    turnover: RollingSum,
-    volume: RollingSum,
+    turnover: Sum,
+    volume: Sum,
     /// Values since the last with a volume, counted up to the period.
     idle: u32,
 }
@@ -38,8 +37,8 @@ impl Vwma {
     pub fn new(period: u32) -> Vwma {
         Vwma {
             period,
-            turnover: RollingSum::new(period),
-            volume: RollingSum::new(period),
+            turnover: Sum::new(period),
+            volume: Sum::new(period),
             idle: 0,
         }
     }
@@ -53,8 +52,8 @@ impl Next<(f64, f64)> for Vwma {
         if self.period == 1 {
             return Some(value);
         }
-        let turnover = self.turnover.push(value * volume);
-        let sum = self.volume.push(volume);
+        let turnover = self.turnover.next(value * volume);
+        let sum = self.volume.next(volume);
         self.idle = if volume == 0.0 {
             self.idle.saturating_add(1)
         } else {
