@@ -71,6 +71,8 @@ pub struct Report {
     pub call_p999_ns: u64,
     pub call_max_ns: u64,
     pub findings: Vec<Finding>,
+    /// Whether a fresh instance became warm, so that its warm-up could be judged.
+    pub warm_up_judged: bool,
     /// What the capture was too short for.
     pub notes: Vec<String>,
 }
@@ -105,7 +107,7 @@ impl Trial<'_> {
             let rule = Rule::NoLookAhead;
             findings.push(Finding { rule, text });
         }
-        let mut notes = Vec::new();
+        let (mut notes, mut warm_up_judged) = (Vec::new(), false);
         if whole.signals.is_empty() {
             notes.push("it made no signal on this capture".to_owned());
         }
@@ -115,7 +117,10 @@ impl Trial<'_> {
                 notes.push(format!(
                     "begun after {name} of the capture, it is never warm"
                 ));
-            } else if let Some(text) = needs_history(&whole, &fresh) {
+                continue;
+            }
+            warm_up_judged = true;
+            if let Some(text) = needs_history(&whole, &fresh) {
                 let text = format!("begun after {name} of the capture, once it is warm: {text}");
                 let rule = Rule::WarmUpSuffices;
                 findings.push(Finding { rule, text });
@@ -142,6 +147,7 @@ impl Trial<'_> {
             call_p999_ns,
             call_max_ns,
             findings,
+            warm_up_judged,
             notes,
         })
     }

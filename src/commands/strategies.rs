@@ -4,15 +4,14 @@
 
 use super::{Common, replay};
 use crate::app;
-use crate::strategies::ALL;
-use crate::strategy::parameters::{self, canonical, text};
-use crate::strategy::{Entry, Parameter, Spec, TIMEFRAMES, Value, WarmUp};
+use crate::strategies::{ALL, declaration};
+use crate::strategy::parameters::text;
+use crate::strategy::{Entry, Parameter, Value, WarmUp};
 use crate::suggest;
 use crate::trial::{Report, Trial};
 use anyhow::{Context, bail};
 use serde_json::json;
 use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -112,7 +111,7 @@ fn list(all: &[Entry], args: &Args, json: bool, out: &mut dyn Write) -> anyhow::
     entries.sort_by_key(|entry| entry.spec.name);
     let mut described: Vec<_> = entries
         .into_iter()
-        .map(|entry| (entry, examine(entry.spec)))
+        .map(|entry| (entry, declaration::examine(entry)))
         .collect();
     for (entry, examined) in &mut described {
         if examined.is_ok() && names(all).filter(|name| *name == entry.spec.name).count() > 1 {
@@ -135,73 +134,6 @@ fn list(all: &[Entry], args: &Args, json: bool, out: &mut dyn Write) -> anyhow::
 
 fn names(all: &[Entry]) -> impl Iterator<Item = &'static str> {
     all.iter().map(|entry| entry.spec.name)
-}
-
-/// The warm-up with all defaults, or what is wrong with the declaration.
-fn examine(spec: &Spec) -> Result<WarmUp, String> {
-    if spec.name.is_empty() || spec.version.is_empty() {
-        return Err("name and version must not be empty".to_owned());
-    }
-    for (i, parameter) in spec.parameters.iter().enumerate() {
-        declared_well(parameter)?;
-        if spec.parameters[..i]
-            .iter()
-            .any(|other| other.name == parameter.name)
-        {
-            return Err(format!("parameter {} is declared twice", parameter.name));
-        }
-    }
-    if spec.bar_parameters.len() > TIMEFRAMES {
-        return Err(format!("more than {TIMEFRAMES} kinds of bars"));
-    }
-    for name in spec.bar_parameters {
-        let declared = spec.parameters.iter().find(|p| p.name == *name);
-        match declared.map(|p| p.default) {
-            Some(Value::Duration(ns)) if ns > 0 => {}
-            Some(Value::Bars(_)) => {}
-            Some(_) => {
-                return Err(format!(
-                    "bar parameter {name} must be a kind of bars, or a duration above 0"
-                ));
-            }
-            None => return Err(format!("bar parameter {name} is not declared")),
-        }
-    }
-    let defaults = parameters::resolve(spec, &toml::Table::new())?;
-    // A strategy that asks for what it did not declare panics: that is the fault looked for.
-    let made = catch_unwind(AssertUnwindSafe(|| {
-        (spec.new)(&defaults).map(|_| (spec.warm_up)(&defaults))
-    }));
-    let made = made.unwrap_or_else(|panic| Err(format!("it panics: {}", message(&*panic))));
-    made.map_err(|reason| format!("with its defaults {}: {reason}", canonical(&defaults)))
-}
-
-fn declared_well(parameter: &Parameter) -> Result<(), String> {
-    let Parameter {
-        name,
-        default,
-        min,
-        max,
-        ..
-    } = *parameter;
-    if name.is_empty() {
-        return Err("a parameter has no name".to_owned());
-    }
-    for limit in [min, max].into_iter().flatten() {
-        if limit.type_name() != default.type_name() {
-            let (is, must) = (limit.type_name(), default.type_name());
-            return Err(format!(
-                "parameter {name}: a limit is a {is}, the default a {must}"
-            ));
-        }
-    }
-    parameters::in_range(parameter, default).map_err(|reason| format!("the default of {reason}"))
-}
-
-fn message(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message")
 }
 
 fn status(examined: &Result<WarmUp, String>) -> &str {
@@ -290,7 +222,7 @@ fn as_table(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::strategy::{Parameters, Strategy, Streams};
+    use crate::strategy::{Parameters, Spec, Strategy, Streams};
 
     struct Silent;
     impl Strategy for Silent {}
@@ -335,7 +267,10 @@ mod tests {
     fn entry(spec: &'static Spec) -> Entry {
         Entry {
             spec,
-            file: "strategies/x.rs",
+            file: match spec.name {
+                "good" => "strategies/good.rs",
+                _ => "strategies/bad.rs",
+            },
             digest: "9f3c21ab",
         }
     }
@@ -347,80 +282,6 @@ mod tests {
     }
 
     #[test]
-    fn a_faulty_declaration_is_told() {
-        const OUT: Parameter = Parameter {
-            default: Value::Int(0),
-            ..FAST
-        };
-        const MIXED: Parameter = Parameter {
-            max: Some(Value::Float(3.0)),
-            ..FAST
-        };
-        for (spec, expected) in [
-            (
-                Spec {
-                    version: "",
-                    ..GOOD
-                },
-                "name and version must not be empty",
-            ),
-            (
-                Spec {
-                    parameters: &[FAST, BAR, FAST],
-                    ..GOOD
-                },
-                "parameter fast is declared twice",
-            ),
-            (
-                Spec {
-                    parameters: &[OUT],
-                    ..GOOD
-                },
-                "the default of fast must be at least 1, found 0",
-            ),
-            (
-                Spec {
-                    parameters: &[MIXED],
-                    ..GOOD
-                },
-                "parameter fast: a limit is a float, the default a int",
-            ),
-            (
-                Spec {
-                    parameters: &[FAST],
-                    ..GOOD
-                },
-                "bar parameter bar is not declared",
-            ),
-            (
-                Spec {
-                    bar_parameters: &["fast"],
-                    ..GOOD
-                },
-                "bar parameter fast must be a kind of bars, or a duration above 0",
-            ),
-            (
-                Spec {
-                    parameters: &[BAR],
-                    ..GOOD
-                },
-                "with its defaults {\"bar\":60000000000}: it panics: parameter fast is not \
-                 declared in SPEC",
-            ),
-            (
-                Spec {
-                    new: |_| Err("no".to_owned()),
-                    ..GOOD
-                },
-                "with its defaults {\"bar\":60000000000,\"fast\":12}: no",
-            ),
-        ] {
-            assert_eq!(examine(&spec), Err(expected.to_owned()));
-        }
-        assert_eq!(examine(&GOOD), Ok(WarmUp::Bars(12)));
-    }
-
-    #[test]
     fn the_json_is_the_documented_array() {
         let (ok, text) = output(&[entry(&GOOD_SPEC)], &Args::default(), true);
         assert!(ok);
@@ -428,7 +289,7 @@ mod tests {
         let expected = json!([{
             "name": "good",
             "version": "1.0.0+9f3c21ab",
-            "file": "strategies/x.rs",
+            "file": "strategies/good.rs",
             "status": "ok",
             "summary": "Does nothing",
             "parameters": [

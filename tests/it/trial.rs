@@ -104,7 +104,10 @@ fn an_honest_strategy_passes() {
     static SPEC: Spec = HONEST;
     let report = tried(&SPEC);
     assert!(report.findings.is_empty(), "{report:?}");
-    assert!(report.notes.is_empty(), "{report:?}");
+    assert!(
+        report.notes.is_empty() && report.warm_up_judged,
+        "{report:?}"
+    );
     assert!(report.signals > 100 && report.calls > 5_000, "{report:?}");
 }
 
