@@ -34,7 +34,10 @@ impl Host {
         let mut bars = ArrayVec::new();
         for wanted in plan.bars() {
             let kind = wanted.at(market.price_scale, market.amount_scale);
-            let kind = kind.map_err(|why| format!("bars {wanted}: {why}"))?;
+            let kind = kind.map_err(|why| {
+                let name = market.instrument.name();
+                format!("no bars {wanted} of {name}: {why}; choose another size")
+            })?;
             bars.push(market.bars.add(kind));
         }
         let warming = Warming::new((spec.warm_up)(&plan.parameters));

@@ -77,7 +77,8 @@ pub type History = HashMap<String, Kept>;
 #[derive(Debug)]
 pub struct Day {
     /// The minutes of the window, a [`Slot`]'s fields each: numbers, since those come zeroed from
-    /// the kernel, so that memory is taken as the day goes on.
+    /// the kernel, so that memory is taken as the day goes on where its pages are small (all 57 KiB
+    /// at once where the kernel gives huge pages to whoever does not ask).
     minutes: Box<[[i64; 5]]>,
     /// High and low of each hour of the clock.
     hours: [(i64, i64); HOURS],

@@ -3,8 +3,9 @@
 //!
 //! **Keys.** A bid's key is its price in steps of the instrument's tick, an ask's the complement of
 //! that (`!steps`, which turns the order around). So on both sides the best level has the greatest
-//! key, and one code serves both. Levels between two steps of the grid, which hardly an exchange
-//! has, are kept apart in an ordinary map: slower, never wrong.
+//! key, and one code serves both. Levels between two steps of the grid, which an exchange has where
+//! prices are finer than the step that it lists, are kept apart in an ordinary map: slower, and the
+//! one place where a change may allocate, never wrong.
 //!
 //! **Where the window stands** changes speed, never results: a level is in the window if it has a
 //! slot there, else it is far, and both are looked at for the best level. The window is placed at
