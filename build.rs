@@ -13,7 +13,8 @@ fn main() {
     println!("cargo::rerun-if-changed=src/strategies/name.rs");
     println!("cargo::rerun-if-changed=strategies");
     println!("cargo::rerun-if-changed=migrations"); // embedded by sqlx
-    if let Err(text) = generate() {
+    let done = generate().and_then(|()| state_code());
+    if let Err(text) = done {
         // One plain line; the build fails by it.
         println!("cargo::error={}", text.replace('\n', " "));
     }
@@ -88,6 +89,43 @@ fn declares_spec(text: &str) -> bool {
         rest.is_some_and(|r| r.trim_start().starts_with(':'))
     };
     text.lines().any(declares)
+}
+
+/// A digest of all code whose changes may change what a saved state means: indicators, bars,
+/// strategies' frame, engine. The strategies' own files have digests of their own.
+fn state_code() -> Result<(), String> {
+    let root =
+        PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set")?);
+    let mut files = Vec::new();
+    for place in ["engine", "indicators", "market", "strategy"] {
+        println!("cargo::rerun-if-changed=src/{place}");
+        rust_files(&root.join("src").join(place), &mut files)?;
+    }
+    for file in ["engine.rs", "state.rs", "strategy.rs"] {
+        println!("cargo::rerun-if-changed=src/{file}");
+        files.push(root.join("src").join(file));
+    }
+    files.sort();
+    let mut all = Vec::new();
+    for file in files {
+        let text = fs::read(&file);
+        all.extend(text.map_err(|e| format!("{}: cannot be read: {e}", file.display()))?);
+    }
+    println!("cargo::rustc-env=TICKFORGE_STATE_CODE={}", digest(&all));
+    Ok(())
+}
+
+fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) -> Result<(), String> {
+    let failed = |e| format!("{}: cannot be read: {e}", folder.display());
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_dir() {
+            rust_files(&path, into)?;
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            into.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// Two CRC-32s, of the text and of the text backwards: 64 bits that no honest edit leaves

@@ -1,8 +1,8 @@
 //! Text to values: the decoder beside simd-json's typed path and the best-known Rust peer, in one
 //! run.
 //!
-//! `cargo bench --bench decode`; the lines that begin with "paired" compare in turn. The peers parse into what they need for the same job: simd-json
-//! into borrowed structs with fixed-point integers, `barter-data` into its own `MarketEvent` (its
+//! `cargo bench -p tickforge-peers`; the lines that begin with "paired" compare in turn. The peers
+//! parse into what they need for the same job: simd-json into borrowed structs with fixed-point integers, `barter-data` into its own `MarketEvent` (its
 //! inner object only, without the stream's wrapper, which favours it).
 
 use barter_data::event::MarketIter;

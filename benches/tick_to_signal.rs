@@ -85,6 +85,7 @@ fn outcome(c: &mut Criterion) {
         take_profit_price: None,
         event_ns: 0,
         valid_until_ns: i64::MAX,
+        shadow: false,
         resumed: false,
     };
     let mut watch = Watch::new(8);

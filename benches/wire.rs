@@ -229,7 +229,7 @@ fn ingest(scale: &Scale, at: Cores, mode: IngestMode) -> (Vec<i64>, Vec<i64>) {
                 None,
                 Default::default(),
             );
-            net::ingest(&config, hub, stopped).await;
+            net::ingest(&config, hub, net::PastContext::default(), stopped).await;
         };
         net::drive::block_on(None, work).expect("a runtime");
     });

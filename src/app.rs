@@ -9,6 +9,7 @@
 //! | events | `[engine] ring` | the sockets wait (`ring_full`) |
 //! | books that are wrong | 1024 | the request is dropped: the book stays stale and is found again |
 //! | minutes of the last 24 hours | 8192 | the minute is dropped: the next run knows less of its day |
+//! | what the engine remembers | 4 | it is taken down a minute later |
 //! | signals | `[engine] signal_ring` | the engine waits (`signal_ring_full`) |
 //! | ticks, one for each store | `[engine] tick_ring` | the new tick is dropped (`ring_dropped`) |
 //! | ticks waiting for InfluxDB | `max_waiting` | the oldest go to the spool |
@@ -29,24 +30,26 @@ use crate::capture::{Dir, Line, Recorder, mark};
 use crate::clock::Clock;
 use crate::config::{Changes, Config};
 use crate::cores::{self, Placement};
-use crate::engine::{Engine, Plan};
+use crate::engine::plan::{self, Change};
+use crate::engine::{self, Engine, Plan, Saved, Settings, Tuning};
 use crate::market::day::History;
 use crate::market::{Event, InstrumentId, Reason, Registry};
 use crate::metrics::Metrics;
-use crate::net::{self, Hub, SwitchContext};
+use crate::net::{self, Hub, PastContext, SwitchContext, Tuned};
 use crate::outcome::Decision;
 use crate::publishers::journal::{self, Journal, JournalContext};
-use crate::publishers::{days, influx, parquet};
+use crate::publishers::{days, influx, parquet, states};
 use crate::ring::{Consumer, Producer, ring};
-use crate::runner::{Runner, TickOutlet};
-use crate::signal::record::{Described, SignalRecord};
+use crate::runner::{Keeper, Runner, TickOutlet};
+use crate::signal::record::SignalRecord;
 use crate::strategies;
-use crate::strategy::parameters;
+use crate::strategy::{Entry, Instance};
 use crate::summary::Summary;
 use crate::switches::{self, Told};
 use crate::wait::Waiter;
 use crate::watchdog::beat;
 use anyhow::{Context, anyhow, bail};
+use crossbeam::channel::bounded;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -59,6 +62,8 @@ use tokio::task::LocalSet;
 const BROKEN_RING: usize = 1024;
 /// Changed minutes of the day that may wait for the disk.
 const DAYS_RING: usize = 8192;
+/// What the engine remembers of so many instruments may wait for the disk.
+const STATE_BUFFERS: usize = 4;
 /// The engine thread sleeps this long at a time while the market is silent; an event wakes it.
 const PARK: Duration = Duration::from_millis(500);
 
@@ -82,24 +87,30 @@ pub struct App {
     journal: JoinHandle<()>,
     stores: Vec<JoinHandle<()>>,
     days: Option<JoinHandle<()>>,
+    states: JoinHandle<()>,
+    /// As they run.
+    plans: Vec<Plan>,
+    settings: Arc<Settings>,
+    tuning: watch::Sender<Vec<Tuned>>,
 }
 
 /// The configured strategies with their parameters, checked. All of them, at their defaults, where
-/// the configuration names none.
+/// the configuration names none; those that look at several instruments need to be told which.
 pub fn plans(config: &Config) -> anyhow::Result<Vec<Plan>> {
-    let none = toml::Table::new();
-    let wanted = strategies::ALL.iter().filter_map(|entry| {
-        let table = config.strategies.get(entry.spec.name);
-        let run = config.strategies.is_empty() || table.is_some();
-        run.then(|| (entry, table.unwrap_or(&none)))
-    });
-    let plan = |(entry, table): (&'static crate::strategy::Entry, &toml::Table)| {
-        let parameters = parameters::resolve(entry.spec, table).map_err(|e| anyhow!(e))?;
-        (entry.spec.new)(&parameters)
-            .map_err(|e| anyhow!("[strategies.{}] {e}", entry.spec.name))?;
-        Ok(Plan { entry, parameters })
+    if config.strategies.is_empty() {
+        let all = strategies::ALL.iter().filter(|entry| entry.spec.legs <= 1);
+        let plan = |entry: &'static Entry| {
+            let name = entry.spec.name;
+            Plan::configured(name, entry, &Instance::of(name))
+        };
+        return all.map(plan).collect();
+    }
+    let plan = |(name, instance): (&String, &Instance)| {
+        let entry = strategies::find(&instance.strategy)
+            .with_context(|| format!("[strategies.{name}] unknown strategy"))?;
+        Plan::configured(name, entry, instance)
     };
-    wanted.map(plan).collect()
+    config.strategies.iter().map(plan).collect()
 }
 
 /// All at nothing, but for what the run before lost; the ledgers of this run are open.
@@ -120,10 +131,20 @@ struct Wiring {
     metrics: Arc<Metrics>,
     registry: Arc<Registry>,
     clock: Clock,
-    described: Arc<Vec<Described>>,
+    /// Strategies by name, in the engine's order.
+    names: Vec<Arc<str>>,
+    settings: Arc<Settings>,
+    tuned: watch::Receiver<Vec<Tuned>>,
     /// `[http] fresh`.
     fresh: watch::Receiver<Duration>,
     placement: Placement,
+}
+
+/// What takes from the engine, beside the journal.
+struct Around {
+    ticks: Vec<TickOutlet>,
+    days: Option<Producer<days::Changed>>,
+    keeper: Option<Keeper>,
 }
 
 impl App {
@@ -134,15 +155,19 @@ impl App {
         if let Some(influx) = &config.stores.influx {
             influx::accept(influx).map_err(|e| anyhow!(e))?;
         }
-        let described = Arc::new(plans.iter().map(Plan::described).collect::<Vec<_>>());
         std::fs::create_dir_all(&config.data_dir)
             .with_context(|| format!("data folder {} cannot be made", config.data_dir.display()))?;
         let (fresh, fresh_now) = watch::channel(config.http.fresh);
+        let (tuning, tuned) = watch::channel(Vec::new());
+        let registry = Arc::new(Registry::default());
+        let mut engine = Engine::new(Arc::clone(&registry), plans);
         let wiring = Wiring {
             metrics: Arc::new(metrics(&config)),
-            registry: Arc::new(Registry::default()),
+            registry,
             clock: Clock::system(),
-            described,
+            names: engine.plans().iter().map(|p| Arc::clone(&p.name)).collect(),
+            settings: Arc::clone(engine.settings()),
+            tuned,
             fresh: fresh_now,
             placement: Placement::new(&config)?,
             config,
@@ -174,10 +199,18 @@ impl App {
         });
         let threads = stores.start(&wiring, telling)?;
         let (history, changed, days) = wiring.days()?;
-        let mut engine = Engine::new(Arc::clone(&wiring.registry), plans).with_history(history);
+        engine = engine.with_history(history);
         engine.resume(unfinished.into_iter().map(|(_, signal)| signal));
-        let engine = wiring.engine(engine, events_out, signals, (outlets, changed), broken)?;
-        let ingest = wiring.ingest(events, broken_out, recorder, told, ingest_stop)?;
+        let past = wiring.past(&mut engine, recorder.as_mut());
+        let (keeper, states) = wiring.states()?;
+        let around = Around {
+            ticks: outlets,
+            days: changed,
+            keeper: Some(keeper),
+        };
+        let plans = engine.plans().to_vec();
+        let engine = wiring.engine(engine, events_out, signals, around, broken)?;
+        let ingest = wiring.ingest(events, broken_out, recorder, (told, past), ingest_stop)?;
         Ok(App {
             metrics: wiring.metrics,
             registry: wiring.registry,
@@ -193,6 +226,10 @@ impl App {
             journal,
             stores: threads,
             days,
+            states,
+            plans,
+            settings: wiring.settings,
+            tuning,
         })
     }
 
@@ -213,6 +250,7 @@ impl App {
         if let Some(days) = self.days {
             join("days", days.join().is_ok());
         }
+        join("states", self.states.join().is_ok());
         self.stop_journal.send_replace(deadline);
         join("journal", self.journal.join().is_ok());
         self.stop_stores.send_replace(deadline);
@@ -238,7 +276,33 @@ impl App {
     pub fn reload(&mut self, new: &Config) -> Changes {
         let changes = self.config.take_over(new);
         self.fresh.send_replace(self.config.http.fresh);
+        for name in &changes.tuned {
+            if let Err(error) = self.tune(name) {
+                tracing::error!("{error:#}; its parameters stay as they were");
+            }
+        }
         changes
+    }
+
+    /// Sends a strategy's parameters, as they stand in the configuration now, to the engine.
+    fn tune(&mut self, name: &str) -> anyhow::Result<()> {
+        let section = &self.config.strategies[name];
+        let named = self.plans.iter().position(|plan| &*plan.name == name);
+        let index = named.with_context(|| format!("[strategies.{name}] does not run"))?;
+        let plan = &mut self.plans[index];
+        plan.tuning = Tuning::new(name, plan.entry, section)?;
+        let tuning = plan.tuning.clone();
+        let change = self.settings.leave(Change {
+            plan: index as u16,
+            tuning,
+        });
+        let tuned = Tuned {
+            strategy: Arc::clone(&plan.name),
+            change,
+            section: serde_json::to_vec(section)?.into(),
+        };
+        self.tuning.send_modify(|all| all.push(tuned));
+        Ok(())
     }
 
     pub fn config(&self) -> &Config {
@@ -301,7 +365,7 @@ impl Wiring {
     ) -> JournalContext {
         JournalContext {
             producer: self.config.name.clone(),
-            described: Arc::clone(&self.described),
+            descriptions: Arc::clone(&self.settings.descriptions),
             registry: Arc::clone(&self.registry),
             metrics: Arc::clone(&self.metrics),
             clock: self.clock,
@@ -338,7 +402,7 @@ impl Wiring {
         engine: Engine,
         events: Consumer<Event>,
         signals: Producer<Decision>,
-        (ticks, days): (Vec<TickOutlet>, Option<Producer<days::Changed>>),
+        around: Around,
         broken: Producer<(InstrumentId, Reason)>,
     ) -> anyhow::Result<JoinHandle<Engine>> {
         let limits = &self.config.engine;
@@ -346,8 +410,9 @@ impl Wiring {
             engine,
             events,
             signals,
-            ticks,
-            days,
+            ticks: around.ticks,
+            days: around.days,
+            keeper: around.keeper,
             broken,
             registry: Arc::clone(&self.registry),
             metrics: Arc::clone(&self.metrics),
@@ -355,6 +420,54 @@ impl Wiring {
             waiter: Waiter::new(limits.spin, limits.yield_for, PARK),
         };
         spawn("engine", &self.placement.engine, move || runner.run())
+    }
+
+    /// What is known from before this run, and what is to be asked of the exchanges. A recording
+    /// begins with it.
+    fn past(&self, engine: &mut Engine, recorder: Option<&mut Recorder>) -> PastContext {
+        let max_age = self.config.engine.state_max_age;
+        let saved: Saved = states::load(&states::dir(&self.config.data_dir), engine::CODE, max_age);
+        let mut past = PastContext::default();
+        if self.config.ingest.history {
+            past.candles = plan::candles(engine.plans());
+            let last = |(name, state): (&String, &Vec<u8>)| {
+                Some((name.clone(), engine::last_trade(state)?))
+            };
+            past.resume = saved.iter().filter_map(last).collect();
+        }
+        let promised = !(past.candles.is_empty() && past.resume.is_empty());
+        if promised {
+            engine.promise_past();
+        }
+        if let Some(recorder) = recorder {
+            let mut mark = |mark, name: &str, why: &str, bytes: &[u8]| {
+                let line = Line::new(self.clock.now_ns(), mark::RECORDER, Dir::Mark);
+                recorder.record(line.with_mark(mark, name, why).with_payload(bytes, true));
+            };
+            for (name, state) in &saved {
+                mark(mark::REMEMBERED, name, &engine::CODE.to_string(), state);
+            }
+            if promised {
+                mark(mark::PAST, "", "start", b"");
+            }
+        }
+        engine.remember(saved);
+        past
+    }
+
+    /// What keeps the engine's memory for the next run.
+    fn states(&self) -> anyhow::Result<(Keeper, JoinHandle<()>)> {
+        let (full, filled) = bounded(STATE_BUFFERS);
+        let (used, empty) = bounded(STATE_BUFFERS);
+        for _ in 0..STATE_BUFFERS {
+            used.send(Vec::new())?;
+        }
+        let dir = states::dir(&self.config.data_dir);
+        let registry = Arc::clone(&self.registry);
+        let thread = spawn("states", &self.placement.others, move || {
+            states::run(&dir, engine::CODE, &filled, &used, &registry);
+        })?;
+        Ok((Keeper { full, empty }, thread))
     }
 
     /// The last 24 hours of earlier runs, and what keeps them for later ones, where a store wants
@@ -378,10 +491,10 @@ impl Wiring {
         events: Producer<Event>,
         broken: Consumer<(InstrumentId, Reason)>,
         recorder: Option<Recorder>,
-        told: watch::Receiver<Told>,
+        (told, past): (watch::Receiver<Told>, PastContext),
         stop: Stop,
     ) -> anyhow::Result<JoinHandle<()>> {
-        let strategies = self.described.iter().map(|d| d.strategy).collect();
+        let (strategies, tuned) = (self.names.clone(), self.tuned.clone());
         let (registry, metrics) = (Arc::clone(&self.registry), Arc::clone(&self.metrics));
         let (clock, config) = (self.clock, self.config.clone());
         let others = self.placement.others.clone();
@@ -389,9 +502,13 @@ impl Wiring {
             let work = async {
                 let passing = Arc::clone(&metrics);
                 tokio::task::spawn_local(async move { beat(&passing.passes.ingest).await });
-                let switches = SwitchContext { told, strategies };
+                let switches = SwitchContext {
+                    told,
+                    tuned,
+                    strategies,
+                };
                 let hub = Hub::new(events, broken, registry, metrics, clock, recorder, switches);
-                net::ingest(&config, hub, stop).await;
+                net::ingest(&config, hub, past, stop).await;
             };
             if let Err(e) = net::drive::block_on(others, work) {
                 tracing::error!("the ingest thread has no runtime: {e:#}");

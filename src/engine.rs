@@ -4,26 +4,32 @@
 //! test differ only in who calls [`Engine::on_event`]. After the instruments are listed it
 //! allocates nothing; a strategy that panics is stopped and reported, the others go on.
 
+mod collect;
 mod host;
+pub mod plan;
+mod saved;
+mod status;
 mod warming;
+
+pub use collect::Collect;
+pub use plan::{Plan, Settings, Tuning};
+pub use saved::{CODE, Saved, last_trade};
 
 use crate::market::day::{History, Minute};
 use crate::market::event::Flags;
-use crate::market::{
-    Bar, BarSpec, Event, InstrumentId, Kind, Reason, Registry, Side, Status, Tick,
-};
+use crate::market::{Bar, Event, InstrumentId, Kind, Reason, Registry, Side, Tick};
 use crate::outcome::{Open, Outcome, Watch};
 use crate::signal::Signal;
-use crate::signal::record::{Described, SignalRecord};
-use crate::state::{BookChange, BookState, MarketState};
-use crate::strategy::{
-    Context, Drafts, Entry, Parameters, Strategy, Streams, TIMEFRAMES, parameters,
-};
-use arrayvec::ArrayVec;
+use crate::signal::record::SignalRecord;
+use crate::state::{BookChange, MarketState};
+use crate::strategy::{Context, Drafts, Group, Strategy, Streams};
 use host::Host;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use warming::Warming;
+
+/// By instrument; `None` until it is listed.
+type Markets = [Option<Box<MarketState>>];
 
 /// Where the engine puts what it makes. The caller decides what becomes of it.
 pub trait Outbox {
@@ -39,9 +45,11 @@ pub trait Outbox {
     /// A signal was not published because its strategy or instrument is switched off.
     fn switched_off(&mut self);
     /// A strategy panicked and is stopped, for all its instruments.
-    fn strategy_stopped(&mut self, strategy: &'static str, instrument: InstrumentId);
+    fn strategy_stopped(&mut self, strategy: &str, instrument: InstrumentId);
     /// A strategy does not run on an instrument, and why.
-    fn refused(&mut self, _strategy: &'static str, _instrument: InstrumentId, _why: &str) {}
+    fn refused(&mut self, _strategy: &str, _instrument: InstrumentId, _why: &str) {}
+    /// A strategy begins on an instrument, or goes on: with what it has seen.
+    fn begun(&mut self, _strategy: &str, _instrument: InstrumentId, _how: Begun) {}
     /// A minute of the rolling day changed: for the next run's [`Engine::with_history`]. Where
     /// nobody takes it, that run begins its day anew.
     fn minute(&mut self, _instrument: InstrumentId, _minute: Minute) {}
@@ -53,36 +61,17 @@ pub trait Outbox {
     fn call_ended(&mut self, _plan: u16, _instrument: InstrumentId) {}
 }
 
-/// A strategy with its checked parameters, to be run on every instrument.
-#[derive(Clone)]
-pub struct Plan {
-    pub entry: &'static Entry,
-    pub parameters: Parameters,
-}
-
-impl Plan {
-    pub fn described(&self) -> Described {
-        Described {
-            strategy: self.entry.spec.name,
-            version: self.entry.code_version(),
-            parameters: parameters::canonical(&self.parameters),
-        }
-    }
-
-    /// The kinds of bars that it listens to.
-    fn bars(&self) -> ArrayVec<BarSpec, TIMEFRAMES> {
-        let spec = self.entry.spec;
-        if !spec.streams.has(Streams::BARS) {
-            return ArrayVec::new();
-        }
-        let named = spec.bar_parameters.iter().take(TIMEFRAMES);
-        let mut bars: ArrayVec<_, TIMEFRAMES> =
-            named.map(|name| self.parameters.bars(name)).collect();
-        if bars.is_empty() {
-            bars.push(spec.bars);
-        }
-        bars
-    }
+/// With what an instance begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It goes on where an earlier run stood.
+    Restored,
+    /// It was shown bars of the time before, and is warm.
+    WarmedBy(usize),
+    /// It was shown what bars there were, and must see more.
+    StillCold(usize),
+    /// Other parameters: it took them over and keeps what it remembers.
+    Changed,
 }
 
 /// The callback to make.
@@ -103,7 +92,14 @@ pub struct Engine {
     /// By plan: switched off, so that it publishes nothing.
     plans_off: Vec<bool>,
     markets: Vec<Option<Box<MarketState>>>,
-    hosts: Vec<Vec<Host>>,
+    hosts: Vec<Host>,
+    /// By instrument: the hosts that it concerns, and which of their legs it is.
+    listeners: Vec<Vec<(usize, usize)>>,
+    settings: Arc<Settings>,
+    /// Bars from before the run are promised for every instrument: strategies wait for them.
+    past_promised: bool,
+    /// What earlier runs remembered, of instruments that are not listed yet, by name.
+    saved: Saved,
     /// By instrument: its open signals.
     watches: Vec<Watch>,
     /// By instrument: switched off.
@@ -125,6 +121,10 @@ impl Engine {
             plans_off: none,
             markets: Vec::new(),
             hosts: Vec::new(),
+            listeners: Vec::new(),
+            settings: Arc::default(),
+            past_promised: false,
+            saved: Saved::new(),
             watches: Vec::new(),
             off: Vec::new(),
             resumed: Vec::new(),
@@ -138,6 +138,34 @@ impl Engine {
     #[must_use]
     pub fn with_history(self, history: History) -> Self {
         Engine { history, ..self }
+    }
+
+    /// What earlier runs remembered, by the instrument's name: see [`Engine::save`]. Strategies go
+    /// on where they stood.
+    pub fn remember(&mut self, saved: Saved) {
+        self.saved.extend(saved);
+    }
+
+    /// For every instrument that will be listed there will be a [`Status::Past`], and strategies
+    /// that are warmed by bars wait for it.
+    ///
+    /// [`Status::Past`]: crate::market::Status::Past
+    pub fn promise_past(&mut self) {
+        self.past_promised = true;
+    }
+
+    /// What signals of this run were made with.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// How many instruments were listed; their ids are below this.
+    pub fn instruments(&self) -> InstrumentId {
+        self.markets.len() as InstrumentId
+    }
+
+    pub fn plans(&self) -> &[Plan] {
+        &self.plans
     }
 
     /// All minutes that changed and were not given to the outbox yet.
@@ -167,29 +195,30 @@ impl Engine {
         self.resumed.extend(signals.into_iter().filter_map(open));
     }
 
-    /// The place of a strategy in the engine's list.
-    pub fn plan(&self, strategy: &str) -> Option<u16> {
-        let at = |p: &Plan| p.entry.spec.name == strategy;
+    /// The place of an instance in the engine's list.
+    pub fn plan(&self, name: &str) -> Option<u16> {
+        let at = |p: &Plan| &*p.name == name;
         self.plans.iter().position(at).map(|i| i as u16)
     }
 
     /// All strategies are made anew and cold, in a market that goes on.
     // COLD: for trials of a strategy.
     pub fn begin_again(&mut self) {
-        let listed = self.markets.iter_mut().zip(&mut self.hosts);
-        for (market, hosts) in listed {
-            let Some(market) = market else { continue };
-            let plans = self.plans.iter().enumerate();
-            *hosts = plans
-                .filter_map(|(i, plan)| Host::new(i as u16, plan, market).ok())
-                .collect();
+        for host in &mut self.hosts {
+            let plan = &self.plans[usize::from(host.plan)];
+            let (legs, settings) = (host.legs.clone(), &self.settings);
+            // It was made before, of the same.
+            if let Ok(cold) = Host::new(host.plan, plan, &legs, &mut self.markets, settings) {
+                *host = cold;
+            }
         }
     }
 
     /// Whether all strategies have seen their warm-up on an instrument.
     pub fn is_warm(&self, id: InstrumentId) -> bool {
-        let hosts = self.hosts.get(id as usize);
-        hosts.is_some_and(|hosts| hosts.iter().all(|host| host.warming == Warming::Done))
+        let listeners = self.listeners.get(id as usize);
+        let warm = |(host, _): &(usize, usize)| self.hosts[*host].warming == Warming::Done;
+        listeners.is_some_and(|listeners| listeners.iter().all(warm))
     }
 
     /// Signals that have not ended yet.
@@ -238,14 +267,15 @@ impl Engine {
         market
             .bars
             .trade(event.time_ns(), trade.price, trade.amount, bought);
-        out.tick(Tick {
-            event: *event,
-            day: market.day.stats(),
-        });
-        if let Some(reason) = broken {
-            out.book_broken(event.instrument, reason);
+        let day = market.day.stats();
+        // Stores and open signals may have seen a missed one before the restart.
+        if !event.was_missed() {
+            out.tick(Tick { event: *event, day });
+            if let Some(reason) = broken {
+                out.book_broken(event.instrument, reason);
+            }
+            self.watch(event, out);
         }
-        self.watch(event, out);
         self.closed_by_trade(event, out);
         self.call(event, Call::Trade, out);
     }
@@ -295,6 +325,10 @@ impl Engine {
             return;
         }
         if let Some(market) = self.markets[event.instrument as usize].as_deref_mut() {
+            if market.catching_up {
+                // Trades of the time before this are still to come.
+                return;
+            }
             market.now_ns = market.now_ns.max(event.exchange_ns);
         }
         self.close_bars(event, out);
@@ -361,21 +395,32 @@ impl Engine {
             Call::Book => Streams::BOOK,
             Call::Bar(..) => Streams::BARS,
         };
-        let mut context = Context {
-            state: market,
-            event,
-            timeframe: 0,
-        };
-        for host in &mut self.hosts[id] {
-            if !host.streams.has(wanted) || self.stopped[usize::from(host.plan)] {
+        let missed = event.was_missed();
+        for (slot, leg) in &self.listeners[id] {
+            let host = &mut self.hosts[*slot];
+            let plan = usize::from(host.plan);
+            // What goes on from an earlier run sees what it missed, while it waits.
+            let waits = host.waiting && !(missed && host.restored);
+            if !host.streams.has(wanted) || waits || self.stopped[plan] {
                 continue;
             }
-            if let Call::Bar(builder, ..) = call {
-                let Some(timeframe) = host.bars.iter().position(|b| *b == builder) else {
-                    continue;
-                };
-                context.timeframe = timeframe;
-            }
+            let timeframe = match call {
+                Call::Bar(builder, bar, _) => {
+                    let listens = host.bars[*leg].iter().position(|(b, _)| *b == builder);
+                    let Some(timeframe) = listens else { continue };
+                    host.fed_ns = host.fed_ns.max(bar.end_ns);
+                    timeframe
+                }
+                _ => 0,
+            };
+            let (legs, markets) = (&host.legs[..], &self.markets[..]);
+            let context = Context {
+                state: market,
+                event,
+                timeframe,
+                leg: *leg,
+                group: &Group { legs, markets },
+            };
             let drafts = &mut self.drafts;
             out.call_begins();
             let done = catch_unwind(AssertUnwindSafe(|| {
@@ -384,123 +429,39 @@ impl Engine {
             out.call_ended(host.plan, event.instrument);
             if done.is_err() {
                 self.drafts.clear();
-                self.stopped[usize::from(host.plan)] = true;
-                let name = self.plans[usize::from(host.plan)].entry.spec.name;
-                out.strategy_stopped(name, event.instrument);
+                self.stopped[plan] = true;
+                out.strategy_stopped(&self.plans[plan].name, event.instrument);
                 continue;
             }
-            if host.warming != Warming::Done && context.timeframe == 0 {
-                host.warming = host
-                    .warming
-                    .step(matches!(call, Call::Bar(..)), event.time_ns());
+            if host.warming != Warming::Done {
+                host.warming = host.warming.after(call, timeframe, *leg, event.time_ns());
+                if host.warming != Warming::Done || self.drafts.is_empty() {
+                    self.drafts.clear();
+                    continue;
+                }
+            }
+            if missed {
+                // Its time has gone by.
+                self.drafts.clear();
             }
             if self.drafts.is_empty() {
                 continue;
             }
-            if host.warming != Warming::Done {
-                self.drafts.clear();
-                continue;
-            }
-            let spec = self.plans[usize::from(host.plan)].entry.spec;
-            let off = self.off[id] || self.plans_off[usize::from(host.plan)];
-            let on_stale_book =
-                spec.streams.has(Streams::BOOK) && market.book_state != BookState::Synced;
+            let spec = self.plans[plan].entry.spec;
+            let on_stale_book = host.on_stale_book(&context) && !spec.accepts_stale_book;
             for (ordinal, draft) in self.drafts.drain(..).enumerate() {
-                if off {
+                let about = host.legs.get(draft.leg).map_or(id, |leg| *leg as usize);
+                if self.off[about] || self.plans_off[plan] {
                     out.switched_off();
-                } else if on_stale_book && !spec.accepts_stale_book {
+                } else if on_stale_book {
                     out.suppressed();
                 } else if let Some(signal) = host.sign(&context, call, ordinal, draft) {
-                    self.watches[id].add(Open::of(&signal, spec.name));
+                    let plan = &self.plans[plan];
+                    self.watches[about].add(Open::of(&signal, &plan.name, plan.shadow));
                     out.signal(signal);
                 }
             }
         }
-    }
-
-    #[cold]
-    fn on_status<O: Outbox>(&mut self, event: &Event, out: &mut O) {
-        match event.status() {
-            Status::Listed => self.listed(event.instrument, event.recv_ns, out),
-            Status::BookStale { epoch, reason } => {
-                if let Some(Some(market)) = self.markets.get_mut(event.instrument as usize) {
-                    market.book_stale(epoch);
-                    if matches!(reason, Reason::Disconnected | Reason::SequenceGap) {
-                        market.bars.gap();
-                    }
-                }
-                self.broke(event.instrument);
-                return;
-            }
-            Status::Interrupted => {
-                if let Some(Some(market)) = self.markets.get_mut(event.instrument as usize) {
-                    market.bars.gap();
-                }
-                return self.broke(event.instrument);
-            }
-            Status::InstrumentSwitch { on } => {
-                if let Some(off) = self.off.get_mut(event.instrument as usize) {
-                    *off = !on;
-                }
-                return;
-            }
-            Status::StrategySwitch { plan, on } => {
-                if let Some(off) = self.plans_off.get_mut(usize::from(plan)) {
-                    *off = !on;
-                }
-                return;
-            }
-            Status::Rescale { price, amount } => {
-                if let Some(Some(market)) = self.markets.get_mut(event.instrument as usize)
-                    && !market.rescale(price, amount)
-                {
-                    market.book_state = BookState::Stale;
-                    out.book_broken(event.instrument, Reason::Rejected);
-                }
-                if let Some(watch) = self.watches.get_mut(event.instrument as usize) {
-                    watch.rescale(price);
-                }
-            }
-        }
-        // Tick stores keep scales too.
-        out.tick(Tick {
-            event: *event,
-            day: Default::default(),
-        });
-    }
-
-    fn broke(&mut self, id: InstrumentId) {
-        if let Some(watch) = self.watches.get_mut(id as usize) {
-            watch.broke();
-        }
-    }
-
-    fn listed<O: Outbox>(&mut self, id: InstrumentId, now_ns: i64, out: &mut O) {
-        let index = id as usize;
-        if self.markets.len() <= index {
-            self.markets.resize_with(index + 1, || None);
-            self.hosts.resize_with(index + 1, Vec::new);
-            self.watches.resize_with(index + 1, || Watch::new(0));
-            self.off.resize(index + 1, false);
-        }
-        let instrument = self.registry.get(id);
-        let mut market = Box::new(MarketState::new(Arc::clone(&instrument)));
-        self.watches[index] = Watch::new(market.price_scale);
-        let (exchange, symbol) = (instrument.exchange, &instrument.symbol);
-        let ours = |(e, s, _): &mut (String, String, Open)| e == exchange && s == symbol;
-        for (_, _, open) in self.resumed.extract_if(.., ours) {
-            self.watches[index].add(open);
-        }
-        market.continue_day(self.history.remove(&instrument.name()), now_ns);
-        let mut hosts = Vec::with_capacity(self.plans.len());
-        for (i, plan) in self.plans.iter().enumerate() {
-            match Host::new(i as u16, plan, &mut market) {
-                Ok(host) => hosts.push(host),
-                Err(why) => out.refused(plan.entry.spec.name, id, &why),
-            }
-        }
-        self.hosts[index] = hosts;
-        self.markets[index] = Some(market);
     }
 }
 
@@ -511,42 +472,5 @@ fn invoke(strategy: &mut dyn Strategy, context: &Context, call: Call, drafts: &m
         Call::Quote => strategy.on_quote(context, &context.event.quote(), drafts),
         Call::Book => strategy.on_book(context, drafts),
         Call::Bar(_, bar, _) => strategy.on_bar(context, bar, drafts),
-    }
-}
-
-/// Keeps what the engine makes, for export, inspect and tests.
-#[derive(Default)]
-pub struct Collect {
-    pub signals: Vec<Signal>,
-    pub outcomes: Vec<Outcome>,
-    pub broken: Vec<(InstrumentId, Reason)>,
-    pub stopped: Vec<&'static str>,
-    pub refused: Vec<&'static str>,
-    pub suppressed: u64,
-    pub switched_off: u64,
-}
-
-impl Outbox for Collect {
-    fn signal(&mut self, signal: Signal) {
-        self.signals.push(signal);
-    }
-    fn outcome(&mut self, outcome: Outcome) {
-        self.outcomes.push(outcome);
-    }
-    fn tick(&mut self, _tick: Tick) {}
-    fn book_broken(&mut self, instrument: InstrumentId, reason: Reason) {
-        self.broken.push((instrument, reason));
-    }
-    fn suppressed(&mut self) {
-        self.suppressed += 1;
-    }
-    fn switched_off(&mut self) {
-        self.switched_off += 1;
-    }
-    fn strategy_stopped(&mut self, strategy: &'static str, _instrument: InstrumentId) {
-        self.stopped.push(strategy);
-    }
-    fn refused(&mut self, strategy: &'static str, _instrument: InstrumentId, _why: &str) {
-        self.refused.push(strategy);
     }
 }

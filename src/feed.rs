@@ -6,9 +6,12 @@
 //! drive the same code: whoever calls says when something arrived. Budget: the decode, plus a few
 //! nanoseconds.
 
-use crate::exchanges::output::{Counts, Want};
+use crate::exchanges::output::{Counts, Held, SlotId, Want};
+use crate::exchanges::trades::PastTrade;
 use crate::exchanges::{Channels, Exchange, Frame, Output, Plan, Reject};
-use crate::market::{Event, Instrument, InstrumentId, Reason, Registry, Status};
+use crate::market::{
+    Bar, Event, Instrument, InstrumentId, Reason, Registry, Scale, Status, decimal,
+};
 use crate::metrics::{IngestMetrics, VenueMetrics};
 use std::sync::Arc;
 
@@ -18,16 +21,30 @@ pub struct Feed {
     /// This exchange's share of what is counted.
     pub counts: Arc<VenueMetrics>,
     channels: Channels,
+    registry: Arc<Registry>,
+    /// Until [`Feed::past`].
+    earlier: Vec<Earlier>,
+}
+
+/// Bars from before the run, and the scales at which they came.
+struct Earlier {
+    slot: SlotId,
+    interval_ns: i64,
+    price_scale: Scale,
+    amount_scale: Scale,
+    bars: Vec<Bar>,
 }
 
 impl Feed {
     pub fn new(exchange: Box<dyn Exchange>, registry: Arc<Registry>, channels: Channels) -> Self {
-        let out = Output::new(exchange.book_rule(), registry);
+        let out = Output::new(exchange.book_rule(), Arc::clone(&registry));
         Feed {
             exchange,
             out,
             counts: Arc::default(),
             channels,
+            registry,
+            earlier: Vec::new(),
         }
     }
 
@@ -108,6 +125,91 @@ impl Feed {
         result
     }
 
+    /// The answer to a request for candles. Their bars are in the registry after [`Feed::past`].
+    pub fn candles(
+        &mut self,
+        recv_ns: i64,
+        native: &str,
+        interval_ns: i64,
+        body: &[u8],
+        metrics: &IngestMetrics,
+    ) -> Result<(), Reject> {
+        let slot = self.slot(native).ok_or(Reject::Symbol)?;
+        let s = &self.out.slots()[slot as usize];
+        let (price_scale, amount_scale) = (s.price_scale, s.amount_scale);
+        let exchange = &self.exchange;
+        let bars = exchange.parse_candles(body, interval_ns, recv_ns, price_scale, amount_scale)?;
+        self.earlier.push(Earlier {
+            slot,
+            interval_ns,
+            price_scale,
+            amount_scale,
+            bars,
+        });
+        self.settle(metrics);
+        Ok(())
+    }
+
+    /// All requests for candles of the instrument were answered, or given up: what came is in the
+    /// registry from here on, at the scales that the stream has here.
+    pub fn past(&mut self, native: &str, recv_ns: i64, metrics: &IngestMetrics) {
+        let Some(slot) = self.slot(native) else {
+            return;
+        };
+        let s = &self.out.slots()[slot as usize];
+        for earlier in self.earlier.extract_if(.., |e| e.slot == slot) {
+            let interval_ns = earlier.interval_ns;
+            let bars = earlier.at(s.price_scale, s.amount_scale);
+            self.registry.leave_bars(s.instrument, interval_ns, bars);
+        }
+        let event = Event::from_status(s.instrument, recv_ns, Status::Past);
+        self.out.events.push(event);
+        self.settle(metrics);
+    }
+
+    /// From here on the instrument's trades are held back: an earlier run saw those up to
+    /// `last_id`, and what it missed is fetched.
+    #[cold]
+    pub fn hold(&mut self, native: &str, last_id: u128) {
+        if let Some(slot) = self.slot(native) {
+            self.out.hold(slot, last_id);
+        }
+    }
+
+    /// What is held back of the instrument; `None` where nothing is, or nothing any more.
+    #[cold]
+    pub fn held(&self, native: &str) -> Option<Held> {
+        self.out.held(self.slot(native)?)
+    }
+
+    /// An answer with trades that were missed: they are kept until [`Feed::missed`].
+    #[cold]
+    pub fn trades(&mut self, native: &str, body: &[u8]) -> Result<Vec<PastTrade>, Reject> {
+        let slot = self.slot(native).ok_or(Reject::Symbol)?;
+        let trades = self.exchange.parse_trades(body)?;
+        self.out.fetched(slot, &trades);
+        Ok(trades)
+    }
+
+    /// The instrument's trades go on. `complete`: with those that were missed; otherwise some of
+    /// them are not known, and the stream says so.
+    #[cold]
+    pub fn missed(&mut self, native: &str, recv_ns: i64, complete: bool, metrics: &IngestMetrics) {
+        if let Some(slot) = self.slot(native) {
+            self.out.recv_ns = recv_ns;
+            self.out.release(slot, complete);
+        }
+        self.settle(metrics);
+    }
+
+    /// The slot of a native symbol that was listed.
+    #[cold]
+    fn slot(&self, native: &str) -> Option<SlotId> {
+        let mut slots = (0..).zip(self.out.slots());
+        let (slot, _) = slots.find(|(_, s)| s.native == native)?;
+        Some(slot)
+    }
+
     pub fn disconnected(&mut self, connection: u32, recv_ns: i64, metrics: &IngestMetrics) {
         self.out.recv_ns = recv_ns;
         self.out.disconnected(connection);
@@ -176,3 +278,23 @@ impl Feed {
         }
     }
 }
+
+impl Earlier {
+    /// The bars at these scales; one that does not fit them is left out, with those before it.
+    #[cold]
+    fn at(self, price_scale: Scale, amount_scale: Scale) -> Vec<Bar> {
+        if (price_scale, amount_scale) == (self.price_scale, self.amount_scale) {
+            return self.bars;
+        }
+        let price = |v| decimal::rescale(v, self.price_scale, price_scale).map(|r| r.0);
+        let amount = |v| decimal::rescale(v, self.amount_scale, amount_scale).map(|r| r.0);
+        let newest_first = self.bars.iter().rev();
+        let fit = newest_first.map_while(|bar| bar.rescaled(&price, &amount));
+        let mut bars: Vec<Bar> = fit.collect();
+        bars.reverse();
+        bars
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //! Runs on the publisher runtime and only reads the shared counters: it can slow nothing down.
 
 mod by_exchange;
+mod by_strategy;
 mod encoder;
 mod exposition;
 mod spool;

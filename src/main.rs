@@ -35,6 +35,8 @@ enum Command {
     Record(commands::record::Args),
     /// Captures through the engine again, with the same decisions
     Replay(commands::replay::Args),
+    /// Warm the next run up by stored trades
+    Warm(commands::warm::Args),
     /// Serve a synthetic market, or a capture, as an exchange would
     Simulate(tickforge::simulate::Args),
     /// A capture's events, one a line
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::run::run(&args, &common),
         Command::Record(args) => commands::record::run(&args, &common),
         Command::Replay(args) => commands::replay::run(&args, &common),
+        Command::Warm(args) => commands::warm::run(&args, &common, &mut std::io::stdout()),
         Command::Simulate(args) => commands::simulate(args, &common),
         Command::Export(args) => common
             .logged()

@@ -391,6 +391,19 @@ pub struct HostClock {
     pub started_ns: Counter,
 }
 
+/// The calls of one strategy instance, on all its instruments (engine thread).
+#[derive(Debug, Default)]
+pub struct CallMetrics {
+    pub calls: Counter,
+    /// Calls that took longer than the strategy's budget.
+    pub over_budget: Counter,
+    pub longest_ns: Counter,
+    /// Nanoseconds in all calls.
+    pub total_ns: Counter,
+    /// What it declares for one call, ns.
+    pub budget_ns: Counter,
+}
+
 /// A book at a glance, for the screen: refreshed by the engine thread ten times a second.
 #[derive(Debug, Default)]
 pub struct BookGauge {
@@ -434,6 +447,7 @@ pub struct Metrics {
     pub backup_ns: Gauge,
     venues: RwLock<Vec<(&'static str, Arc<VenueMetrics>)>>,
     switched_off: RwLock<Vec<String>>,
+    strategies: RwLock<Vec<(Arc<str>, Arc<CallMetrics>)>>,
 }
 
 impl Metrics {
@@ -455,6 +469,21 @@ impl Metrics {
 
     pub fn set_switched_off(&self, names: Vec<String>) {
         *self.switched_off.write().unwrap_or_else(|e| e.into_inner()) = names;
+    }
+
+    /// The counters of a strategy instance's calls, made when first asked for.
+    pub fn calls(&self, strategy: &Arc<str>) -> Arc<CallMetrics> {
+        let mut all = self.strategies.write().unwrap_or_else(|e| e.into_inner());
+        if let Some((_, calls)) = all.iter().find(|(name, _)| name == strategy) {
+            return Arc::clone(calls);
+        }
+        all.push((Arc::clone(strategy), Arc::default()));
+        Arc::clone(&all[all.len() - 1].1)
+    }
+
+    pub fn strategies(&self) -> Vec<(Arc<str>, Arc<CallMetrics>)> {
+        let all = self.strategies.read().unwrap_or_else(|e| e.into_inner());
+        all.clone()
     }
 
     pub fn venues(&self) -> Vec<(&'static str, Arc<VenueMetrics>)> {

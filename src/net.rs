@@ -7,12 +7,16 @@
 mod connection;
 pub mod drive;
 mod hub;
+mod missed;
+mod pages;
+mod past;
 mod stream;
 mod switch;
 mod venue;
 
 pub use hub::Hub;
-pub use switch::SwitchContext;
+pub use past::PastContext;
+pub use switch::{SwitchContext, Tuned};
 
 use crate::config::{Config, ExchangeConfig};
 use crate::exchanges;
@@ -30,10 +34,12 @@ pub async fn stopped(stop: &mut Stop) {
 }
 
 /// Runs every configured exchange until `stop`. An exchange at fault retries by itself; the others
-/// go on.
-pub async fn ingest(config: &Config, hub: Rc<Hub>, mut stop: Stop) {
+/// go on. `past`: what to fetch from before the run. Where it asks for anything, every instrument
+/// has a [`crate::market::Status::Past`] when nothing more of that comes; else none has.
+pub async fn ingest(config: &Config, hub: Rc<Hub>, past: PastContext, mut stop: Stop) {
     hub.await_switches(&mut stop).await;
     let client = http_client();
+    let past = Rc::new(past);
     let tasks: Vec<_> = config
         .exchanges
         .iter()
@@ -45,6 +51,7 @@ pub async fn ingest(config: &Config, hub: Rc<Hub>, mut stop: Stop) {
                 config.ingest.mode,
                 Rc::clone(&hub),
                 client.clone(),
+                Rc::clone(&past),
             );
             Some(tokio::task::spawn_local(venue.run(stop.clone())))
         })

@@ -67,15 +67,18 @@ pub struct Open {
     pub take_profit_price: Option<Decimal>,
     pub event_ns: i64,
     pub valid_until_ns: i64,
+    /// Of a strategy on trial: the outcome is journalled, and shown to nobody else.
+    pub shadow: bool,
     /// Taken over from a run before this one: what happened in between was not seen.
     pub resumed: bool,
 }
 
 impl Open {
-    pub fn of(signal: &Signal, strategy: &str) -> Open {
+    pub fn of(signal: &Signal, strategy: &str, shadow: bool) -> Open {
         Open {
             signal_id: signal.id,
             strategy: cut(strategy),
+            shadow,
             signal_type: signal.signal_type,
             confidence: signal.confidence,
             price: signal.price,

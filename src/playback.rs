@@ -1,12 +1,13 @@
 //! A capture through the live code: the same feeds and the same engine, driven by recorded lines.
 //!
 //! No clock, no socket. `export`, `inspect` and `replay` look at the engine after each event. A
-//! recording of our own holds a mark for each decision that its ingest thread took (listed, resync,
-//! disconnect), and those are taken as they stand; in other captures a book that the engine finds
-//! wrong is broken at once.
+//! recording of our own holds a mark for each decision that its ingest thread took (listed, held,
+//! missed, past, resync, disconnect), and those are taken as they stand; in other captures a book
+//! that the engine finds wrong is broken at once, and nothing from before them is known.
 
 use crate::capture::{Dir, Line, mark};
-use crate::engine::{Collect, Engine, Outbox, Plan};
+use crate::engine::plan::Change;
+use crate::engine::{self, Begun, Collect, Engine, Outbox, Plan, Tuning};
 use crate::exchanges::{self, Channels, Exchange, Frame, Reject, Rest};
 use crate::feed::Feed;
 use crate::market::{Event, Instrument, InstrumentId, Reason, Registry, Status, Tick};
@@ -15,6 +16,7 @@ use crate::outcome::Outcome as SignalOutcome;
 use crate::signal::Signal;
 use crate::signal::record::SignalRecord;
 use crate::state::BookChange;
+use crate::strategy::Instance;
 use anyhow::{Context, bail};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -173,17 +175,43 @@ impl<O: Outbox> Playback<O> {
                 let name = line.symbol.as_deref().unwrap_or_default();
                 // A replay of other strategies has none of that name.
                 if let Some(plan) = self.engine.plan(name) {
-                    let status = Status::StrategySwitch { plan, on };
-                    let event = Event::from_status(0, line.t, status);
-                    self.engine.on_event(&event, &mut self.out);
-                    self.metrics.ingest.events_decoded.add(1);
-                    self.metrics.ingest.events_delivered.add(1);
-                    self.metrics.engine.events.add(1);
+                    self.status_of_run(line.t, Status::StrategySwitch { plan, on });
                 }
             }
+            Some(mark::PARAMETERS) => {
+                let name = line.symbol.as_deref().unwrap_or_default();
+                if let Some(plan) = self.engine.plan(name) {
+                    let section: Instance = serde_json::from_slice(&line.payload()?)?;
+                    let entry = self.engine.plans()[usize::from(plan)].entry;
+                    let tuning = Tuning::new(name, entry, &section)?;
+                    let change = self.engine.settings().leave(Change { plan, tuning });
+                    self.status_of_run(line.t, Status::Parameters { change });
+                }
+            }
+            Some(mark::REMEMBERED) => {
+                let name = line.symbol.clone().unwrap_or_default();
+                if line.why.as_deref() == Some(&*engine::CODE.to_string()) {
+                    self.engine
+                        .remember([(name, line.payload()?.into_owned())].into());
+                } else {
+                    tracing::warn!("{name}: remembered by other code; it begins cold here");
+                }
+            }
+            // Of the run as a whole: its strategies waited for bars from before it.
+            Some(mark::PAST) => self.engine.promise_past(),
             _ => {}
         }
         Ok(())
+    }
+
+    /// An event that is of no instrument.
+    #[cold]
+    fn status_of_run(&mut self, recv_ns: i64, status: Status) {
+        let event = Event::from_status(0, recv_ns, status);
+        self.engine.on_event(&event, &mut self.out);
+        self.metrics.ingest.events_decoded.add(1);
+        self.metrics.ingest.events_delivered.add(1);
+        self.metrics.engine.events.add(1);
     }
 
     /// A line that is no frame.
@@ -210,7 +238,18 @@ impl<O: Outbox> Playback<O> {
                         let taken = feed.snapshot(line.t, &native, &body, metrics);
                         return Ok(Outcome::Rest(taken));
                     }
-                    Rest::Other => {}
+                    Rest::Candles {
+                        native,
+                        interval_ns,
+                    } if self.recorded => {
+                        let taken = feed.candles(line.t, &native, interval_ns, &body, metrics);
+                        return Ok(Outcome::Rest(taken));
+                    }
+                    Rest::Trades { native } if self.recorded => {
+                        let taken = feed.trades(&native, &body).map(|_| ());
+                        return Ok(Outcome::Rest(taken));
+                    }
+                    Rest::Candles { .. } | Rest::Trades { .. } | Rest::Other => {}
                 }
             }
             Dir::Disconnect if line.why.as_deref() != Some(mark::STOPPED) => {
@@ -300,6 +339,17 @@ impl Venue {
                     metrics.events_decoded.add(1);
                 }
             }
+            Some(mark::PAST) => self.feed.past(native, line.t, metrics),
+            Some(mark::HELD) => {
+                let last_id = line.why.as_deref().and_then(|id| id.parse().ok());
+                if let Some(last_id) = last_id {
+                    self.feed.hold(native, last_id);
+                }
+            }
+            Some(mark::MISSED) => {
+                let complete = line.why.as_deref() == Some(mark::FETCHED);
+                self.feed.missed(native, line.t, complete, metrics);
+            }
             Some(mark::RESYNC) => {
                 let slots = self.feed.out.slots();
                 let slot = slots.iter().find(|s| s.native == native);
@@ -355,8 +405,11 @@ impl<O: Outbox> Outbox for Tap<'_, O> {
     fn switched_off(&mut self) {
         self.out.switched_off();
     }
-    fn refused(&mut self, strategy: &'static str, instrument: InstrumentId, why: &str) {
+    fn refused(&mut self, strategy: &str, instrument: InstrumentId, why: &str) {
         self.out.refused(strategy, instrument, why);
+    }
+    fn begun(&mut self, strategy: &str, instrument: InstrumentId, how: Begun) {
+        self.out.begun(strategy, instrument, how);
     }
     #[inline]
     fn call_begins(&mut self) {
@@ -366,7 +419,10 @@ impl<O: Outbox> Outbox for Tap<'_, O> {
     fn call_ended(&mut self, plan: u16, instrument: InstrumentId) {
         self.out.call_ended(plan, instrument);
     }
-    fn strategy_stopped(&mut self, strategy: &'static str, instrument: InstrumentId) {
+    fn strategy_stopped(&mut self, strategy: &str, instrument: InstrumentId) {
         self.out.strategy_stopped(strategy, instrument);
     }
 }
+
+#[cfg(test)]
+mod tests;

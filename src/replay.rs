@@ -6,15 +6,18 @@
 
 use crate::app;
 use crate::capture::{Batch, Batches, Item};
+use crate::clock;
 use crate::config::Config;
-use crate::engine::{Outbox, Plan};
+use crate::engine::{self, Engine, Outbox, Plan};
 use crate::market::{InstrumentId, Reason, Registry, Tick};
 use crate::metrics::Metrics;
 use crate::outcome::Outcome;
 use crate::outcome::record::OutcomeRecord;
 use crate::playback::{Playback, Route};
+use crate::publishers::states;
 use crate::signal::Signal;
-use crate::signal::record::{Described, SignalRecord};
+use crate::signal::descriptions::Descriptions;
+use crate::signal::record::SignalRecord;
 use crate::simulate::Speed;
 use crate::summary::Summary;
 use anyhow::Context;
@@ -40,6 +43,8 @@ pub struct Options {
     /// Where what became of them goes, likewise.
     pub outcomes: Option<PathBuf>,
     pub exchange: Option<String>,
+    /// Keep what the engine remembers at the end for the next run.
+    pub keep_state: bool,
 }
 
 /// What a replay did.
@@ -54,8 +59,7 @@ pub struct Replayed {
 pub fn run(config: &Config, options: &Options) -> anyhow::Result<Replayed> {
     let begun = Instant::now();
     let plans = app::plans(config)?;
-    let described: Vec<Described> = plans.iter().map(Plan::described).collect();
-    let mut player = Player::new(config, options, plans, described)?;
+    let mut player = Player::new(config, options, plans)?;
     let batches = Batches::open(&options.files)?;
     let (mut started, mut load_seconds) = (begun, 0.0);
     if options.from_memory {
@@ -71,6 +75,9 @@ pub fn run(config: &Config, options: &Options) -> anyhow::Result<Replayed> {
         while_read(batches, |batch| player.batch(batch))?;
     }
     let broken_lines = player.broken_lines;
+    if options.keep_state {
+        keep_state(&player.playback.engine, &config.data_dir)?;
+    }
     let metrics = Arc::clone(&player.playback.metrics);
     let signals = player.playback.out.finish()?;
     let mut summary = Summary::new(&metrics, &config.data_dir, started.elapsed().as_secs_f64());
@@ -80,6 +87,26 @@ pub fn run(config: &Config, options: &Options) -> anyhow::Result<Replayed> {
         load_seconds,
         broken_lines,
     })
+}
+
+/// Keeps what is remembered of every instrument, as of its newest event; says of how many.
+pub fn keep_state(engine: &Engine, data_dir: &Path) -> anyhow::Result<usize> {
+    let dir = &states::dir(data_dir);
+    let mut state = Vec::new();
+    let (mut kept, mut newest_ns) = (0, 0);
+    for (id, market) in engine.markets() {
+        if market.last_trade.is_none() || !engine.save(id, &mut state) {
+            continue;
+        }
+        let (name, saved_ns) = (market.instrument.name(), market.now_ns);
+        states::keep(dir, engine::CODE, saved_ns, &name, &state)
+            .with_context(|| format!("{} cannot be written", dir.display()))?;
+        kept += 1;
+        newest_ns = saved_ns.max(newest_ns);
+    }
+    let until = clock::rfc3339(newest_ns);
+    tracing::info!("what is remembered of {kept} instruments up to {until} is kept");
+    Ok(kept)
 }
 
 fn load(mut batches: Batches) -> anyhow::Result<Vec<Batch>> {
@@ -163,18 +190,13 @@ impl Pace {
 }
 
 impl Player {
-    fn new(
-        config: &Config,
-        options: &Options,
-        plans: Vec<Plan>,
-        described: Vec<Described>,
-    ) -> anyhow::Result<Player> {
+    fn new(config: &Config, options: &Options, plans: Vec<Plan>) -> anyhow::Result<Player> {
         let decisions = Decisions {
             sink: create(options.signals.as_deref())?,
             outcomes: create(options.outcomes.as_deref())?,
             failed: None,
             producer: config.name.clone(),
-            described,
+            descriptions: Arc::default(),
             registry: Arc::default(),
             metrics: Arc::default(),
             begun: Instant::now(),
@@ -183,6 +205,7 @@ impl Player {
         let mut playback = Playback::with(options.exchange.as_deref(), plans, decisions)?;
         playback.out.registry = Arc::clone(&playback.registry);
         playback.out.metrics = Arc::clone(&playback.metrics);
+        playback.out.descriptions = Arc::clone(&playback.engine.settings().descriptions);
         let pace = match options.speed {
             Speed::Max => None,
             Speed::Times(speed) => Some(Pace {
@@ -305,7 +328,7 @@ struct Decisions {
     outcomes: Option<BufWriter<File>>,
     failed: Option<std::io::Error>,
     producer: String,
-    described: Vec<Described>,
+    descriptions: Arc<Descriptions>,
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
     /// When the frame under way was begun.
@@ -320,10 +343,10 @@ impl Outbox for Decisions {
         self.signals += 1;
         signal.timing.decided_ns = signal.timing.recv_ns + took_ns;
         let Some(sink) = &mut self.sink else { return };
-        let described = &self.described[usize::from(signal.strategy)];
+        let described = self.descriptions.get(signal.setting);
         let instrument = self.registry.get(signal.instrument);
         let sent_ns = signal.timing.decided_ns;
-        let record = SignalRecord::new(&signal, described, &instrument, &self.producer, sent_ns);
+        let record = SignalRecord::new(&signal, &described, &instrument, &self.producer, sent_ns);
         if let Err(e) = write_line(sink, &record) {
             self.failed.get_or_insert(e);
         }
@@ -354,7 +377,7 @@ impl Outbox for Decisions {
         self.metrics.engine.signals_switched_off.add(1);
     }
 
-    fn refused(&mut self, strategy: &'static str, instrument: InstrumentId, why: &str) {
+    fn refused(&mut self, strategy: &str, instrument: InstrumentId, why: &str) {
         tracing::error!(
             strategy,
             instrument,
@@ -363,7 +386,7 @@ impl Outbox for Decisions {
         );
     }
 
-    fn strategy_stopped(&mut self, strategy: &'static str, instrument: InstrumentId) {
+    fn strategy_stopped(&mut self, strategy: &str, instrument: InstrumentId) {
         self.metrics.engine.strategies_stopped.add(1);
         tracing::error!(
             strategy,

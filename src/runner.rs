@@ -6,17 +6,18 @@
 //! next message asks again; minutes of the day — dropped, the disk is stuck and said so.
 
 use crate::clock::Clock;
-use crate::engine::{Engine, Outbox};
+use crate::engine::{Begun, Engine, Outbox};
 use crate::market::book::Level;
 use crate::market::day::Minute;
 use crate::market::event::Flags;
 use crate::market::{Event, InstrumentId, Kind, Reason, Registry, Side, Status, Tick};
-use crate::metrics::{BookGauge, Metrics, TickMetrics};
+use crate::metrics::{BookGauge, CallMetrics, Metrics, TickMetrics};
 use crate::outcome::{Decision, Outcome};
 use crate::ring::{Consumer, Producer};
 use crate::signal::Signal;
 use crate::state::{BookChange, BookState, MarketState};
 use crate::wait::Waiter;
+use crossbeam::channel::{Receiver, Sender};
 use std::sync::Arc;
 
 /// A tick store's end of the engine: its ring, and which of [`Metrics`] counts it.
@@ -68,8 +69,20 @@ impl TickOutlet {
     }
 }
 
+/// Takes down what the engine remembers, one instrument after the other: each once a minute, and
+/// all at the end. Buffers go out full and come back empty.
+pub struct Keeper {
+    pub full: Sender<(InstrumentId, Vec<u8>)>,
+    pub empty: Receiver<Vec<u8>>,
+}
+
+/// Each instrument is taken down this often, ns.
+const KEEP_EVERY_NS: i64 = 60_000_000_000;
+
 pub struct Runner {
     pub engine: Engine,
+    /// `None` where nothing keeps it.
+    pub keeper: Option<Keeper>,
     pub events: Consumer<Event>,
     pub signals: Producer<Decision>,
     pub ticks: Vec<TickOutlet>,
@@ -98,7 +111,10 @@ impl Runner {
             metrics: &self.metrics,
             clock: self.clock,
             recv_ns: 0,
+            calls: calls(&self.engine, &self.metrics),
+            call_ns: 0,
         };
+        let mut rounds = self.keeper.map(Rounds::new);
         let mut pulse = Pulse::default();
         loop {
             let batch = self.events.peek();
@@ -107,6 +123,9 @@ impl Runner {
                     break;
                 }
                 pulse.publish(&self.engine, &self.metrics);
+                if let Some(rounds) = &mut rounds {
+                    rounds.step(&self.engine, self.clock.now_ns());
+                }
                 self.waiter.idle(&mut self.events);
                 continue;
             }
@@ -122,8 +141,14 @@ impl Runner {
             }
             self.events.consume(n);
             pulse.after_batch(&self.engine, &self.metrics, before_ns);
+            if let Some(rounds) = &mut rounds {
+                rounds.step(&self.engine, before_ns);
+            }
         }
         pulse.publish(&self.engine, &self.metrics);
+        if let Some(rounds) = rounds {
+            rounds.finish(&self.engine);
+        }
         self.engine.save_days(&mut outlet);
         self.engine
     }
@@ -143,10 +168,85 @@ fn count(metrics: &Metrics, event: &Event, change: BookChange, before_ns: i64, a
         .record(before_ns - event.recv_ns - i64::from(event.decode_ns));
     m.decide.record(after_ns - before_ns);
     m.respond.record(after_ns - event.recv_ns);
-    if event.exchange_ns != 0 && !event.flags.has(Flags::SNAPSHOT) {
+    let old = event.flags.has(Flags::SNAPSHOT) || event.was_missed();
+    if event.exchange_ns != 0 && !old {
         m.age.record(after_ns - event.exchange_ns);
     }
     m.last_event_ns.set(event.recv_ns as u64);
+}
+
+/// Of every plan, its counters.
+#[cold]
+fn calls(engine: &Engine, metrics: &Metrics) -> Vec<Arc<CallMetrics>> {
+    let plans = engine.plans().iter();
+    let of = plans.map(|plan| {
+        let calls = metrics.calls(&plan.name);
+        calls.budget_ns.set(plan.entry.spec.budget_ns);
+        calls
+    });
+    of.collect()
+}
+
+/// Whose turn it is to be taken down.
+struct Rounds {
+    keeper: Keeper,
+    next: InstrumentId,
+    due_ns: i64,
+    /// A buffer that was not needed.
+    spare: Option<Vec<u8>>,
+}
+
+impl Rounds {
+    fn new(keeper: Keeper) -> Rounds {
+        Rounds {
+            keeper,
+            next: 0,
+            due_ns: 0,
+            spare: None,
+        }
+    }
+
+    #[inline]
+    fn step(&mut self, engine: &Engine, now_ns: i64) {
+        if now_ns >= self.due_ns {
+            self.take_down(engine, now_ns);
+        }
+    }
+
+    /// One instrument; where no buffer is back, the disk is slow and it is left for the next time.
+    #[cold]
+    fn take_down(&mut self, engine: &Engine, now_ns: i64) {
+        let instruments = engine.instruments();
+        if instruments == 0 {
+            return;
+        }
+        self.due_ns = now_ns + KEEP_EVERY_NS / i64::from(instruments);
+        self.next = if self.next + 1 < instruments {
+            self.next + 1
+        } else {
+            0
+        };
+        let spare = self.spare.take();
+        let Some(mut buffer) = spare.or_else(|| self.keeper.empty.try_recv().ok()) else {
+            return;
+        };
+        if !engine.save(self.next, &mut buffer) {
+            self.spare = Some(buffer);
+            return;
+        }
+        let sent = self.keeper.full.try_send((self.next, buffer));
+        self.spare = sent.err().map(|back| back.into_inner().1);
+    }
+
+    // COLD: at the end.
+    fn finish(self, engine: &Engine) {
+        for id in 0..engine.instruments() {
+            let mut buffer = self.keeper.empty.recv().unwrap_or_default();
+            if engine.save(id, &mut buffer) && self.keeper.full.send((id, buffer)).is_err() {
+                return;
+            }
+        }
+    }
 }
 
 /// Gauges that are too dear for every event.
@@ -211,6 +311,10 @@ struct Outlet<'a> {
     metrics: &'a Metrics,
     clock: Clock,
     recv_ns: i64,
+    /// By plan.
+    calls: Vec<Arc<CallMetrics>>,
+    /// When the call under way began.
+    call_ns: i64,
 }
 
 impl Outlet<'_> {
@@ -297,7 +401,43 @@ impl Outbox for Outlet<'_> {
         self.metrics.engine.signals_switched_off.add(1);
     }
 
-    fn refused(&mut self, strategy: &'static str, instrument: InstrumentId, why: &str) {
+    #[inline]
+    fn call_begins(&mut self) {
+        self.call_ns = self.clock.now_ns();
+    }
+
+    #[inline]
+    fn call_ended(&mut self, plan: u16, _instrument: InstrumentId) {
+        let took_ns = (self.clock.now_ns() - self.call_ns).unsigned_abs();
+        let calls = &self.calls[usize::from(plan)];
+        calls.calls.add(1);
+        calls.total_ns.add(took_ns);
+        if took_ns > calls.budget_ns.get() {
+            calls.over_budget.add(1);
+        }
+        if took_ns > calls.longest_ns.get() {
+            calls.longest_ns.set(took_ns);
+        }
+    }
+
+    fn begun(&mut self, strategy: &str, instrument: InstrumentId, how: Begun) {
+        let name = self.registry.get(instrument).name();
+        match how {
+            Begun::Restored => tracing::debug!(strategy, name, "goes on where it stood"),
+            Begun::Changed => tracing::debug!(strategy, name, "took over other parameters"),
+            Begun::WarmedBy(bars) => tracing::debug!(strategy, name, bars, "warm by past bars"),
+            Begun::StillCold(bars) => {
+                tracing::info!(
+                    strategy,
+                    name,
+                    bars,
+                    "past bars are too few: it warms up live"
+                );
+            }
+        }
+    }
+
+    fn refused(&mut self, strategy: &str, instrument: InstrumentId, why: &str) {
         tracing::error!(
             strategy,
             instrument,
@@ -306,7 +446,7 @@ impl Outbox for Outlet<'_> {
         );
     }
 
-    fn strategy_stopped(&mut self, strategy: &'static str, instrument: InstrumentId) {
+    fn strategy_stopped(&mut self, strategy: &str, instrument: InstrumentId) {
         self.metrics.engine.strategies_stopped.add(1);
         tracing::error!(
             strategy,

@@ -17,6 +17,10 @@ const LOOK: Duration = Duration::from_millis(500);
 const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// A thread that stands still for this long is named in the log, where no watchdog says sooner.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at what strategies cost.
+const CALLS_EVERY: Duration = Duration::from_secs(60);
+/// One call in so many may take longer than its budget: it was held up.
+const SLOW_ONE_IN: u64 = 1000;
 /// The host's clock has stepped when it moved so far within a look, ns; slewing moves both alike.
 const STEP_NS: i64 = 5_000_000;
 
@@ -34,6 +38,9 @@ pub struct Service {
     fed: Instant,
     status: String,
     status_at: Option<Instant>,
+    /// When calls were last looked at, and by strategy how many there were, and over budget.
+    calls_at: Instant,
+    calls: Vec<(u64, u64)>,
 }
 
 impl Service {
@@ -55,6 +62,8 @@ impl Service {
             fed: now,
             status: String::new(),
             status_at: None,
+            calls_at: now,
+            calls: Vec::new(),
         }
     }
 
@@ -67,6 +76,7 @@ impl Service {
     pub fn look(&mut self) {
         let now = Instant::now();
         self.look_at_clock();
+        self.look_at_calls(now);
         let stuck = self.watchdog.stuck(&self.metrics.passes);
         if stuck.is_empty() {
             self.passed = now;
@@ -129,6 +139,29 @@ impl Service {
             tracing::warn!(
                 "the host's clock stepped by {ms} ms; stamps follow the clock of the start until a restart"
             );
+        }
+    }
+
+    /// Names the strategies that break their budget.
+    fn look_at_calls(&mut self, now: Instant) {
+        if now - self.calls_at < CALLS_EVERY {
+            return;
+        }
+        self.calls_at = now;
+        let all = self.metrics.strategies();
+        self.calls.resize(all.len(), (0, 0));
+        for ((strategy, metrics), before) in all.iter().zip(&mut self.calls) {
+            let now = (metrics.calls.get(), metrics.over_budget.get());
+            let (calls, over) = (now.0 - before.0, now.1 - before.1);
+            *before = now;
+            if over > 1 && over > calls / SLOW_ONE_IN {
+                let budget = Duration::from_nanos(metrics.budget_ns.get());
+                let longest = Duration::from_nanos(metrics.longest_ns.get());
+                tracing::warn!(
+                    "strategy {strategy}: {over} of its last {calls} calls took longer than its \
+                     budget of {budget:?}, the longest so far {longest:.1?}; the others wait for it"
+                );
+            }
         }
     }
 

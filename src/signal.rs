@@ -4,6 +4,7 @@
 //! Fixed size, `Copy`, no heap: it crosses the ring as it is. The one schema that JSON, Redis and
 //! SQL share is written in [`record`].
 
+pub mod descriptions;
 pub mod record;
 
 use crate::market::InstrumentId;
@@ -120,8 +121,10 @@ pub type Reasoning = ArrayString<240>;
 #[derive(Clone, Debug)]
 pub struct Signal {
     pub id: Uuid,
-    /// Index into the engine's list of strategy instances' descriptions ([`record::Described`]).
+    /// The strategy instance's place in the engine's list.
     pub strategy: u16,
+    /// Index into the run's [`descriptions::Descriptions`].
+    pub setting: u32,
     pub instrument: InstrumentId,
     pub signal_type: SignalType,
     pub source: Source,

@@ -27,9 +27,13 @@ pub struct MarketState {
     pub book_state: BookState,
     pub quote: Option<Quote>,
     pub last_trade: Option<Trade>,
+    /// Its time, ns.
+    pub last_trade_ns: i64,
     pub day: Day,
     pub bars: Bars,
     pub quality: DataQuality,
+    /// It goes on from an earlier run, and trades that were missed are still to come.
+    pub catching_up: bool,
     /// Time of the newest event.
     pub now_ns: i64,
     pub checksums_ok: u64,
@@ -71,9 +75,11 @@ impl MarketState {
             book_state: BookState::Stale,
             quote: None,
             last_trade: None,
+            last_trade_ns: 0,
             day: Day::default(),
             bars: Bars::new(),
             quality: DataQuality::default(),
+            catching_up: false,
             now_ns: 0,
             checksums_ok: 0,
             checksums_failed: 0,
@@ -142,9 +148,14 @@ impl MarketState {
     #[inline]
     pub fn trade_event(&mut self, event: &Event) -> Option<Reason> {
         let trade = event.trade();
-        self.day.trade(event.time_ns(), trade.price, trade.amount);
+        let missed = event.was_missed();
+        if !missed {
+            // The day may know a missed one: it is kept more often than the rest.
+            self.day.trade(event.time_ns(), trade.price, trade.amount);
+        }
         self.last_trade = Some(trade);
-        if self.book_state != BookState::Synced {
+        self.last_trade_ns = event.time_ns();
+        if missed || self.book_state != BookState::Synced {
             return None;
         }
         let outside = self.book.best_ask().is_some_and(|a| trade.price > a.price)

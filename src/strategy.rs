@@ -5,11 +5,16 @@
 //! instrument, with events in ring order. It cannot block, do I/O or read a clock: time is
 //! [`Context::now_ns`].
 
+pub mod instance;
+pub mod memory;
 pub mod parameters;
 pub mod prelude;
 
+pub use instance::Instance;
+pub use memory::Memory;
+
 use crate::market::decimal;
-use crate::market::{Bar, BarSpec, Event, Quote, Side, Trade};
+use crate::market::{Bar, BarSpec, Event, InstrumentId, Quote, Side, Trade};
 use crate::signal::{DataQuality, Features, Percent, Reasoning, SignalType, Source};
 use crate::state::{BookState, MarketState};
 use arrayvec::ArrayVec;
@@ -213,6 +218,8 @@ pub enum WarmUp {
 
 /// Kinds of bars that one strategy may have.
 pub const TIMEFRAMES: usize = 4;
+/// Instruments that one instance may look at.
+pub const LEGS: usize = 8;
 
 /// What a strategy's file declares.
 #[derive(Debug)]
@@ -229,10 +236,14 @@ pub struct Spec {
     /// Its bars where no parameter holds them.
     pub bars: BarSpec,
     pub warm_up: fn(&Parameters) -> WarmUp,
+    /// How many instruments an instance looks at, at most [`LEGS`]: 1, but for spreads and for what
+    /// leads and what follows. More than 1, and the configuration names them, as
+    /// `groups = [["binance:BTC/USDT", "kraken:BTC/USD"]]`; see [`Context::leg`].
+    pub legs: u8,
     /// Publish signals that were computed on a stale book (they say so). Most do not want that.
     pub accepts_stale_book: bool,
     /// What one call may take, ns: `tickforge strategies NAME --check --capture FILE` holds it to
-    /// that.
+    /// that, and a running daemon counts the calls that take longer.
     pub budget_ns: u64,
     /// Makes an instance for one instrument; an error names the parameters that do not go together.
     pub new: fn(&Parameters) -> Result<Box<dyn Strategy>, String>,
@@ -252,6 +263,7 @@ impl Spec {
             bar_parameters: &[],
             bars: BarSpec::Time(60_000_000_000),
             warm_up: |_| WarmUp::None,
+            legs: 1,
             accepts_stale_book: false,
             budget_ns: 20_000,
             new: |_| Err("its SPEC has no `new`".to_owned()),
@@ -287,14 +299,23 @@ impl Entry {
 }
 
 /// Callbacks, in ring order. What is not wanted is left out, and [`Spec::streams`] says what comes.
+///
+/// What an instance remembers is all in its fields, and `#[derive(Serialize, Deserialize)]` is all
+/// that it takes to be saved: a restart goes on where the run before stood.
 #[expect(unused_variables, reason = "the default of a callback does nothing")]
-pub trait Strategy: Send {
+pub trait Strategy: Memory + Send {
     fn on_trade(&mut self, ctx: &Context, trade: &Trade, out: &mut Drafts) {}
     fn on_quote(&mut self, ctx: &Context, quote: &Quote, out: &mut Drafts) {}
     /// A book message is complete; the book is in `ctx`.
     fn on_book(&mut self, ctx: &Context, out: &mut Drafts) {}
     /// A bar of a declared kind has closed; [`Context::timeframe`] says which.
     fn on_bar(&mut self, ctx: &Context, bar: &Bar, out: &mut Drafts) {}
+    /// Takes over changed parameters and keeps what it remembers; says whether it could. Where it
+    /// cannot, which is the default, a new instance takes its place and is shown the bars that the
+    /// engine kept.
+    fn set(&mut self, parameters: &Parameters) -> bool {
+        false
+    }
 }
 
 /// The market as the strategy may see it at this event.
@@ -303,9 +324,38 @@ pub struct Context<'a> {
     pub event: &'a Event,
     /// In `on_bar`: the bar's place in [`Spec::bar_parameters`].
     pub timeframe: usize,
+    /// Which of the group's instruments the event is of; 0 where there is one.
+    pub leg: usize,
+    /// The group's other markets, by leg.
+    pub(crate) group: &'a Group<'a>,
 }
 
-impl Context<'_> {
+/// Where the markets of a group are.
+pub(crate) struct Group<'a> {
+    pub legs: &'a [InstrumentId],
+    pub markets: &'a [Option<Box<MarketState>>],
+}
+
+impl Group<'_> {
+    /// Of a strategy with one instrument.
+    #[cfg(test)]
+    pub const ONE: Group<'static> = Group {
+        legs: &[],
+        markets: &[],
+    };
+}
+
+impl<'a> Context<'a> {
+    /// The market of one of the group's instruments, as it is at this event. `None` where there is
+    /// no such leg.
+    pub fn market(&self, leg: usize) -> Option<&'a MarketState> {
+        if leg == self.leg {
+            return Some(self.state);
+        }
+        let id = *self.group.legs.get(leg)?;
+        self.group.markets.get(id as usize)?.as_deref()
+    }
+
     /// The event's time, ns since the epoch.
     #[inline]
     pub fn now_ns(&self) -> i64 {
@@ -369,6 +419,8 @@ pub struct Draft {
     pub indicators: Features,
     pub conditions: Features,
     pub valid_for_ns: i64,
+    /// Which of the group's instruments it is about.
+    pub leg: usize,
 }
 
 impl Draft {
@@ -386,7 +438,14 @@ impl Draft {
             indicators: Features::new(),
             conditions: Features::new(),
             valid_for_ns: 60_000_000_000,
+            leg: 0,
         }
+    }
+    /// About another of the group's instruments than the first; its prices are that one's.
+    #[must_use]
+    pub fn leg(mut self, leg: usize) -> Self {
+        self.leg = leg;
+        self
     }
     #[must_use]
     pub fn source(mut self, source: Source) -> Self {

@@ -231,7 +231,7 @@ impl Outbox for Seen {
     fn book_broken(&mut self, _: InstrumentId, _: Reason) {}
     fn suppressed(&mut self) {}
     fn switched_off(&mut self) {}
-    fn strategy_stopped(&mut self, _: &'static str, _: InstrumentId) {
+    fn strategy_stopped(&mut self, _: &str, _: InstrumentId) {
         self.stopped = true;
     }
     fn call_begins(&mut self) {

@@ -12,6 +12,7 @@ use crate::signal::SignalType;
 use crate::strategy::{
     Context, Draft, Drafts, Parameter, Parameters, Spec, Strategy, Streams, WarmUp,
 };
+use serde::{Deserialize, Serialize};
 use ta::Next;
 
 pub const SPEC: Spec = Spec {
@@ -19,7 +20,8 @@ pub const SPEC: Spec = Spec {
     summary: "follows lasting pressure of one side of the order book",
     parameters: PARAMETERS,
     streams: Streams::QUOTES.and(Streams::BOOK),
-    warm_up: |p| WarmUp::Time(p.duration_ns("smoothing")),
+    // An average of this kind never forgets all; after so long what was before changes no signal.
+    warm_up: |p| WarmUp::Time(7 * p.duration_ns("smoothing")),
     new: |p| Ok(Box::new(BookImbalance::new(p)?)),
     ..Spec::new("book_imbalance")
 };
@@ -37,11 +39,13 @@ const PARAMETERS: &[Parameter] = &[
     Parameter::float("take_profit_bp", 6.0, (0.1, 1e3), "bp", "distance of the take-profit price"),
 ];
 
+#[derive(Serialize, Deserialize)]
 struct BookImbalance {
     pressure: TimeEma,
     /// No signal before this event time.
     quiet_until_ns: i64,
     levels: usize,
+    smoothing_ns: i64,
     threshold: f64,
     strong: f64,
     cooldown_ns: i64,
@@ -69,6 +73,7 @@ impl BookImbalance {
             pressure: TimeEma::new(p.duration_ns("smoothing")),
             quiet_until_ns: i64::MIN,
             levels: p.int("levels") as usize,
+            smoothing_ns: p.duration_ns("smoothing"),
             threshold,
             strong,
             cooldown_ns: p.duration_ns("cooldown"),
@@ -140,6 +145,20 @@ impl BookImbalance {
 }
 
 impl Strategy for BookImbalance {
+    /// Other limits are taken over as they are; another smoothing begins anew.
+    fn set(&mut self, p: &Parameters) -> bool {
+        let new = BookImbalance::new(p).ok();
+        let Some(new) = new.filter(|new| new.smoothing_ns == self.smoothing_ns) else {
+            return false;
+        };
+        *self = BookImbalance {
+            pressure: self.pressure.clone(),
+            quiet_until_ns: self.quiet_until_ns,
+            ..new
+        };
+        true
+    }
+
     fn on_quote(&mut self, ctx: &Context, _: &Quote, out: &mut Drafts) {
         self.look(ctx, out);
     }

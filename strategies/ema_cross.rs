@@ -18,6 +18,7 @@ use crate::signal::SignalType;
 use crate::strategy::{
     Context, Draft, Drafts, Parameter, Parameters, Spec, Strategy, Streams, WarmUp, share,
 };
+use serde::{Deserialize, Serialize};
 use ta::Next;
 
 /// The build looks for exactly this: `pub const SPEC: Spec`.
@@ -27,8 +28,8 @@ pub const SPEC: Spec = Spec {
     parameters: PARAMETERS,
     streams: Streams::BARS,
     bar_parameters: &["bar"],
-    // A true range needs the close before it, so the ATR is warm a bar later than its period says.
-    warm_up: |p| WarmUp::Bars(p.int("slow").max(p.int("atr") + 1) as u32),
+    // Averages of this kind never forget all; after so many bars what was before changes no signal.
+    warm_up: |p| WarmUp::Bars((5 * p.int("slow")).max(8 * p.int("atr")) as u32),
     new: |p| Ok(Box::new(EmaCross::new(p)?)),
     ..Spec::new("ema_cross") // the file's name; what is left out is as most want it
 };
@@ -53,6 +54,7 @@ const FULL_GAP_ATR: f64 = 0.25;
 /// From this strength on it is a strong buy or sell.
 const STRONG: f64 = 0.75;
 
+#[derive(Serialize, Deserialize)]
 struct EmaCross {
     fast: Ema,
     slow: Ema,
@@ -62,6 +64,8 @@ struct EmaCross {
     above: Option<bool>,
     /// Bars since it came to this side.
     bars_on_side: u32,
+    /// Lengths of the averages: fast, slow, of the true range.
+    periods: [i64; 3],
     min_gap_bp: f64,
     target_atr: f64,
     stop_atr: f64,
@@ -84,6 +88,7 @@ impl EmaCross {
             volume: Sma::new(slow as u32),
             above: None,
             bars_on_side: 0,
+            periods: [fast, slow, p.int("atr")],
             min_gap_bp: p.float("min_gap_bp"),
             target_atr: p.float("target_atr"),
             stop_atr: p.float("stop_atr"),
@@ -95,7 +100,9 @@ impl EmaCross {
 
     /// How many bars the averages were on the other side, if they crossed in this bar.
     fn crossed(&mut self, gap: f64, close: f64) -> Option<u32> {
-        self.bars_on_side = self.bars_on_side.saturating_add(1);
+        // A side that was held for longer than this is no surer.
+        let most = 3 * self.periods[1] as u32;
+        self.bars_on_side = self.bars_on_side.saturating_add(1).min(most);
         // The small gap that is asked for keeps a flat market from crossing at every bar.
         if gap == 0.0 || gap.abs() / close * 10_000.0 < self.min_gap_bp {
             return None;
@@ -112,6 +119,25 @@ impl EmaCross {
 }
 
 impl Strategy for EmaCross {
+    /// Other distances are taken over as they are. Averages of other lengths remember other bars:
+    /// those the engine shows to a new instance.
+    fn set(&mut self, p: &Parameters) -> bool {
+        let new = EmaCross::new(p).ok();
+        let Some(new) = new.filter(|new| new.periods == self.periods) else {
+            return false;
+        };
+        *self = EmaCross {
+            fast: self.fast.clone(),
+            slow: self.slow.clone(),
+            atr: self.atr.clone(),
+            volume: self.volume.clone(),
+            above: self.above,
+            bars_on_side: self.bars_on_side,
+            ..new
+        };
+        true
+    }
+
     fn on_bar(&mut self, ctx: &Context, bar: &Bar, out: &mut Drafts) {
         // Events carry exact integers; the context turns them into numbers to calculate with.
         let (close, volume) = (ctx.price(bar.close), ctx.amount(bar.volume));

@@ -11,6 +11,7 @@ use crate::signal::SignalType;
 use crate::strategy::{
     Context, Draft, Drafts, Parameter, Parameters, Spec, Strategy, Streams, WarmUp, share,
 };
+use serde::{Deserialize, Serialize};
 use ta::Next;
 
 pub const SPEC: Spec = Spec {
@@ -19,7 +20,8 @@ pub const SPEC: Spec = Spec {
     parameters: PARAMETERS,
     streams: Streams::BARS,
     bar_parameters: &["bar"],
-    warm_up: |p| WarmUp::Bars(p.int("period") as u32 + 1),
+    // Averages of this kind never forget all; after so many bars what was before changes no signal.
+    warm_up: |p| WarmUp::Bars(12 * p.int("period") as u32),
     new: |p| Ok(Box::new(RsiReversion::new(p)?)),
     ..Spec::new("rsi_reversion")
 };
@@ -38,7 +40,7 @@ const PARAMETERS: &[Parameter] = &[
 ];
 
 /// A stay in an extreme zone.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Extreme {
     /// Oversold, so the way back is up; else overbought.
     low: bool,
@@ -47,6 +49,7 @@ struct Extreme {
     bars: u32,
 }
 
+#[derive(Serialize, Deserialize)]
 struct RsiReversion {
     rsi: Rsi,
     atr: Atr,
@@ -126,7 +129,8 @@ impl RsiReversion {
             self.extreme = Some(Extreme {
                 low,
                 depth: stay.depth.max(depth),
-                bars: stay.bars.saturating_add(1),
+                // A longer stay is no more of a trend.
+                bars: stay.bars.saturating_add(1).min(2 * self.period as u32),
             });
         }
         // Fading into a market that stands still is no way back.
@@ -135,6 +139,23 @@ impl RsiReversion {
 }
 
 impl Strategy for RsiReversion {
+    /// Other zones and distances are taken over as they are; another period needs other bars.
+    fn set(&mut self, p: &Parameters) -> bool {
+        let new = RsiReversion::new(p).ok();
+        let Some(new) = new.filter(|new| new.period == self.period) else {
+            return false;
+        };
+        *self = RsiReversion {
+            rsi: self.rsi.clone(),
+            atr: self.atr.clone(),
+            mean: self.mean.clone(),
+            volume: self.volume.clone(),
+            extreme: self.extreme,
+            ..new
+        };
+        true
+    }
+
     fn on_bar(&mut self, ctx: &Context, bar: &Bar, out: &mut Drafts) {
         let (close, volume) = (ctx.price(bar.close), ctx.amount(bar.volume));
         let hlc = Hlc {

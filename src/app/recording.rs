@@ -1,7 +1,7 @@
 //! What `record` runs: ingest with a recorder, and an engine that only keeps the books, so that one
 //! that breaks is fetched again while it is recorded.
 
-use super::{BROKEN_RING, StopSender, Wiring, spawn};
+use super::{Around, BROKEN_RING, StopSender, Wiring, spawn};
 use crate::capture::Recorder;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -9,7 +9,7 @@ use crate::cores::Placement;
 use crate::engine::Engine;
 use crate::market::Registry;
 use crate::metrics::Metrics;
-use crate::net::SwitchContext;
+use crate::net::{PastContext, SwitchContext};
 use crate::ring::ring;
 use crate::summary::Summary;
 use anyhow::bail;
@@ -31,11 +31,15 @@ pub struct Recording {
 
 impl Recording {
     pub fn start(config: Config, recorder: Recorder) -> anyhow::Result<Recording> {
+        let registry = Arc::new(Registry::default());
+        let engine = Engine::new(Arc::clone(&registry), Vec::new());
         let wiring = Wiring {
             metrics: Arc::new(Metrics::default()),
-            registry: Arc::new(Registry::default()),
+            registry,
             clock: Clock::system(),
-            described: Arc::default(),
+            names: Vec::new(),
+            settings: Arc::clone(engine.settings()),
+            tuned: watch::channel(Vec::new()).1,
             placement: Placement::new(&config)?,
             fresh: watch::channel(config.http.fresh).1,
             config,
@@ -49,10 +53,15 @@ impl Recording {
                 none.park(super::PARK);
             }
         })?;
-        let engine = Engine::new(Arc::clone(&wiring.registry), Vec::new());
-        let engine = wiring.engine(engine, events_out, signals, (Vec::new(), None), broken)?;
+        let around = Around {
+            ticks: Vec::new(),
+            days: None,
+            keeper: None,
+        };
+        let engine = wiring.engine(engine, events_out, signals, around, broken)?;
         let told = SwitchContext::default().told;
-        let ingest = wiring.ingest(events, broken_out, Some(recorder), told, stopped)?;
+        let context = (told, PastContext::default());
+        let ingest = wiring.ingest(events, broken_out, Some(recorder), context, stopped)?;
         Ok(Recording {
             config: wiring.config,
             metrics: wiring.metrics,

@@ -39,17 +39,18 @@ pub struct Args {
     record: Option<PathBuf>,
 }
 
-/// The strategies at a pace that shows something within half a minute.
+/// The strategies at a pace that shows something within half a minute; the simulated exchange's
+/// candles warm them up.
 const STRATEGIES: &str = r#"
 [strategies.ema_cross]
-bar = "250ms"
-fast = 5
-slow = 12
+bar = "1s"
+fast = 3
+slow = 7
 atr = 8
 min_gap_bp = 0.05
 [strategies.rsi_reversion]
-bar = "250ms"
-period = 9
+bar = "1s"
+period = 5
 [strategies.book_imbalance]
 smoothing = "500ms"
 threshold = 0.4

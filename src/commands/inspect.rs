@@ -144,6 +144,8 @@ fn kind(event: &Event, change: BookChange) -> Option<&'static str> {
             Status::Rescale { .. } => Some("rescale"),
             Status::Interrupted => Some("interrupted"),
             Status::InstrumentSwitch { .. } | Status::StrategySwitch { .. } => Some("switch"),
+            Status::Past | Status::CaughtUp => Some("past"),
+            Status::Parameters { .. } => Some("parameters"),
         },
     }
 }

@@ -19,6 +19,7 @@ pub mod run;
 pub mod signals;
 pub mod strategies;
 mod table;
+pub mod warm;
 
 use crate::config::Config;
 use crate::strategy::parameters;

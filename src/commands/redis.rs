@@ -124,7 +124,7 @@ fn from_journal(config: &Config, since_ns: i64, into: &mut Gathered) -> anyhow::
         let Ok(signal) = serde_json::from_slice::<SignalRecord>(record.payload) else {
             continue;
         };
-        if signal.event_ns >= since_ns {
+        if signal.event_ns >= since_ns && !signal.shadow {
             count += 1;
             into.put(signal);
         }

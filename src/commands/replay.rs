@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::replay::{self, Options};
 use crate::simulate::Speed;
 use crate::strategies;
+use crate::strategy::Instance;
 use crate::suggest;
 use anyhow::{Context, bail};
 use serde::Serialize;
@@ -38,6 +39,10 @@ pub struct Args {
     /// The exchange, where the capture's addresses do not tell
     #[arg(long)]
     exchange: Option<String>,
+    /// Keep what bars and strategies remember at the end, below the data folder: a run that begins
+    /// soon after goes on from there, warm
+    #[arg(long)]
+    keep_state: bool,
 }
 
 /// The summary, and what only a replay has.
@@ -60,6 +65,7 @@ pub fn run(args: &Args, common: &Common) -> anyhow::Result<bool> {
         signals: args.signals.clone(),
         outcomes: args.outcomes.clone(),
         exchange: args.exchange.clone(),
+        keep_state: args.keep_state,
     };
     let replayed = replay::run(&config, &options)?;
     if common.json {
@@ -86,12 +92,14 @@ pub fn run(args: &Args, common: &Common) -> anyhow::Result<bool> {
 /// Puts the command line's strategies and parameters over the configuration's.
 pub(super) fn choose(config: &mut Config, only: &[String], set: &[String]) -> anyhow::Result<()> {
     for name in only {
-        known(name)?;
+        known(config, name)?;
     }
     if !only.is_empty() {
         config.strategies.retain(|name, _| only.contains(name));
         for name in only {
-            config.strategies.entry(name.clone()).or_default();
+            let all = &mut config.strategies;
+            all.entry(name.clone())
+                .or_insert_with(|| Instance::of(name));
         }
     }
     for given in set {
@@ -105,21 +113,25 @@ pub(super) fn choose(config: &mut Config, only: &[String], set: &[String]) -> an
                 bail!("--set {given}: whose? write strategy.{given}, or give one --strategy")
             }
         };
-        known(strategy)?;
+        known(config, strategy)?;
         if config.strategies.is_empty() {
             // All of them run: naming one must not stop the others.
             let all = strategies::ALL.iter().map(|e| e.spec.name.to_owned());
-            config.strategies = all.map(|n| (n, toml::Table::new())).collect();
+            config.strategies = all.map(|n| (n.clone(), Instance::of(&n))).collect();
         }
-        let table = config.strategies.entry(strategy.to_owned()).or_default();
-        table.insert(key.to_owned(), value_of(value));
+        let all = &mut config.strategies;
+        let instance = all.entry(strategy.to_owned());
+        let instance = instance.or_insert_with(|| Instance::of(strategy));
+        instance.parameters.insert(key.to_owned(), value_of(value));
     }
     Ok(())
 }
 
-fn known(name: &str) -> anyhow::Result<()> {
-    if strategies::find(name).is_none() {
+/// A strategy, or an instance of the configuration.
+fn known(config: &Config, name: &str) -> anyhow::Result<()> {
+    if strategies::find(name).is_none() && !config.strategies.contains_key(name) {
         let names = strategies::ALL.iter().map(|e| e.spec.name);
+        let names = names.chain(config.strategies.keys().map(String::as_str));
         bail!("unknown strategy \"{name}\"{}", suggest::hint(name, names));
     }
     Ok(())
@@ -149,7 +161,7 @@ mod tests {
     fn strategies_and_parameters_are_chosen() {
         let config = chosen("", &["ema_cross"], &["fast=3", "bar=250ms"]).expect("valid");
         assert_eq!(config.strategies.len(), 1);
-        let table = &config.strategies["ema_cross"];
+        let table = &config.strategies["ema_cross"].parameters;
         assert_eq!(table["fast"].as_integer(), Some(3));
         assert_eq!(table["bar"].as_str(), Some("250ms"));
         assert_eq!(crate::app::plans(&config).expect("plans").len(), 1);
@@ -157,7 +169,10 @@ mod tests {
         assert_eq!(config.strategies.len(), strategies::ALL.len());
         let text = "[strategies.ema_cross]\nfast = 5\nslow = 9";
         let config = chosen(text, &[], &["ema_cross.fast=3"]).expect("valid");
-        assert_eq!(config.strategies["ema_cross"]["slow"].as_integer(), Some(9));
+        assert_eq!(
+            config.strategies["ema_cross"].parameters["slow"].as_integer(),
+            Some(9)
+        );
         assert_eq!(config.strategies.len(), 1);
     }
 

@@ -223,7 +223,9 @@ fn as_table(
 mod tests {
     use super::*;
     use crate::strategy::{Parameters, Spec, Strategy, Streams};
+    use serde::{Deserialize, Serialize};
 
+    #[derive(Serialize, Deserialize)]
     struct Silent;
     impl Strategy for Silent {}
 

@@ -1,11 +1,12 @@
 //! Every key, its default and its range. The text of a file in, a checked [`Config`] or all that is
 //! wrong with it out. A value is never shown where it may be a secret.
 
+mod strategies;
+
 use super::section::{Report, Section, format_duration, parse_duration};
 use super::stores::{Credentials, api_keys, login, stores};
 use super::*;
 use crate::strategy::Entry;
-use crate::strategy::parameters;
 use crate::suggest;
 use std::ops::RangeInclusive;
 use toml::de::DeTable;
@@ -129,7 +130,7 @@ fn config(
         archive: ArchiveConfig {
             login: login(top.section("archive"), credentials),
         },
-        strategies: strategies(top.section("strategies"), values, known),
+        strategies: strategies::strategies(top.section("strategies"), values, known),
     };
     top.finish();
     config
@@ -260,9 +261,13 @@ fn ingest(mut s: Section<'_>) -> IngestConfig {
             IngestMode::Tokio
         }
     };
-    let core = core(&mut s);
+    let (core, history) = (core(&mut s), s.flag("history", true));
     s.finish();
-    IngestConfig { mode, core }
+    IngestConfig {
+        mode,
+        core,
+        history,
+    }
 }
 
 /// Whether the machine has it is known at start only.
@@ -286,6 +291,9 @@ fn engine(mut s: Section<'_>, ingest_core: Option<usize>) -> EngineConfig {
             .duration("drain", Duration::ZERO..=secs(600))
             .unwrap_or(secs(20)),
         core: core(&mut s),
+        state_max_age: s
+            .duration("state_max_age", Duration::ZERO..=DAY)
+            .unwrap_or(secs(600)),
     };
     if config.core.is_some() && config.core == ingest_core {
         s.problem_of(
@@ -395,44 +403,6 @@ fn backup(mut s: Section<'_>, credentials: &Credentials) -> BackupConfig {
         keep,
         login: login(s, credentials),
     }
-}
-
-fn strategies(
-    all: Section<'_>,
-    values: &toml::Table,
-    known: &Known,
-) -> BTreeMap<String, toml::Table> {
-    let mut strategies = BTreeMap::new();
-    for (name, section) in all.sections() {
-        let Some(entry) = known
-            .strategies
-            .iter()
-            .find(|entry| entry.spec.name == name)
-        else {
-            let names = known.strategies.iter().map(|entry| entry.spec.name);
-            let hint = suggest::hint(&name, names);
-            section.problem(&format!("unknown strategy \"{name}\"{hint}"));
-            continue;
-        };
-        let table = values
-            .get("strategies")
-            .and_then(|all| all.get(&name)?.as_table());
-        let table = table.cloned().unwrap_or_default();
-        match parameters::resolve_each(entry.spec, &table) {
-            Ok(parameters) => {
-                if let Err(reason) = (entry.spec.new)(&parameters) {
-                    section.problem(&reason);
-                }
-            }
-            Err(problems) => {
-                problems
-                    .iter()
-                    .for_each(|p| section.problem_of(&p.key, &p.text));
-            }
-        }
-        strategies.insert(name, table);
-    }
-    strategies
 }
 
 #[cfg(test)]

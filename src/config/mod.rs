@@ -11,6 +11,7 @@ mod stores;
 
 pub use reload::{Changes, RELOADED};
 
+use crate::strategy::Instance;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -33,9 +34,9 @@ pub struct Config {
     pub paths: PathsConfig,
     pub backup: BackupConfig,
     pub archive: ArchiveConfig,
-    /// Parameters by strategy; a strategy runs where its table is present, or all run where no
-    /// table is. Values are checked against what the strategy declares.
-    pub strategies: BTreeMap<String, toml::Table>,
+    /// Instances of strategies by name; a strategy runs where a section asks for it, or all run
+    /// where there is no section. Values are checked against what the strategy declares.
+    pub strategies: BTreeMap<String, Instance>,
 }
 
 impl Config {
@@ -236,6 +237,8 @@ pub struct IngestConfig {
     pub mode: IngestMode,
     /// The core that the thread is pinned to.
     pub core: Option<usize>,
+    /// Ask exchanges for what was before the start: candles to warm up by, missed trades.
+    pub history: bool,
 }
 
 /// How the ingest thread waits for frames.
@@ -262,6 +265,8 @@ pub struct EngineConfig {
     pub core: Option<usize>,
     /// A stop drains for at most this long.
     pub drain: Duration,
+    /// A restart goes on where the run before stood, unless that is longer ago.
+    pub state_max_age: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -13,6 +13,8 @@ pub struct Changes {
     pub reloaded: Vec<String>,
     /// Left as they were until the next start.
     pub restart: Vec<String>,
+    /// The strategies among what is taken over: they have other parameters.
+    pub tuned: Vec<String>,
 }
 
 impl fmt::Display for Changes {
@@ -44,6 +46,15 @@ impl Config {
         self.engine.drain = new.engine.drain;
         self.http.fresh = new.http.fresh;
         self.log.level.clone_from(&new.log.level);
+        for (name, instance) in &mut self.strategies {
+            let changed = new.strategies.get(name);
+            let changed = changed.filter(|c| *c != instance);
+            if let Some(changed) = changed.filter(|c| c.differs_in_parameters_only(instance)) {
+                instance.clone_from(changed);
+                changes.tuned.push(name.clone());
+                changes.reloaded.push(format!("[strategies.{name}]"));
+            }
+        }
         changes.restart = self.differences(new);
         changes
     }
@@ -128,8 +139,8 @@ mod tests {
             "[exchanges.binance]\nsymbols = [\"*\"]\n[strategies.ema_cross]\nfast = 4\n\
              [stores.redis]\nurl = \"redis://a\"\n[stores.parquet]\nenabled = false\n\
              [journal]\nsync = \"1s\"\n[http]\nlisten = \"off\"",
-            "needs a restart: [stores.redis], [stores.parquet], [journal], [http] listen, \
-             [exchanges.kraken], [exchanges.binance], [strategies.ema_cross]",
+            "taken over: [strategies.ema_cross]; needs a restart: [stores.redis], [stores.parquet], [journal], [http] listen, \
+             [exchanges.kraken], [exchanges.binance]",
         );
     }
 

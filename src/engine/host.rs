@@ -1,11 +1,13 @@
-//! HOT PATH. One strategy on one instrument: its instance, its bars, what becomes of its drafts.
+//! HOT PATH. One strategy on one instrument, or on a group of them: its instance, its bars, what
+//! becomes of its drafts.
 
+use super::plan::{Plan, Settings, key_of};
 use super::warming::Warming;
-use super::{Call, Plan};
-use crate::market::{Event, Kind};
-use crate::signal::{Signal, Timing};
-use crate::state::MarketState;
-use crate::strategy::{Context, Draft, Strategy, Streams, TIMEFRAMES};
+use super::{Call, Markets};
+use crate::market::{Event, InstrumentId, Kind};
+use crate::signal::{DataQuality, Signal, Timing};
+use crate::state::{BookState, MarketState};
+use crate::strategy::{Context, Draft, LEGS, Parameters, Strategy, Streams, TIMEFRAMES};
 use arrayvec::ArrayVec;
 use uuid::Uuid;
 
@@ -15,52 +17,173 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x7469_636b_666f_7267_6520_7369_676e_616
 pub(super) struct Host {
     pub strategy: Box<dyn Strategy>,
     pub plan: u16,
+    /// What its signals are made with: an index into [`Settings::descriptions`].
+    pub setting: u32,
     pub streams: Streams,
-    /// Indices of its bar builders in the instrument's state, in the order of its kinds of bars.
-    pub bars: ArrayVec<usize, TIMEFRAMES>,
+    /// Its instruments; one, but for a group.
+    pub legs: ArrayVec<InstrumentId, LEGS>,
+    /// By leg: indices of its bar builders in the instrument's state, in the order of its kinds of
+    /// bars, and how many bars of each it is warmed by.
+    pub bars: Vec<ArrayVec<(usize, u32), TIMEFRAMES>>,
     pub warming: Warming,
+    /// It waits for bars from before the run, and is called for nothing.
+    pub waiting: bool,
+    /// It goes on where an earlier run stood.
+    pub restored: bool,
+    /// Of which of its instruments what was before the run has come: a bit for each leg.
+    answered: u8,
+    /// Bars that end here or earlier are known to it.
+    pub fed_ns: i64,
     /// All that its ids have in common: strategy, code version, parameters, exchange, symbol.
-    namespace: Uuid,
+    pub namespace: Uuid,
 }
 
 impl Host {
-    /// An instance of a plan on an instrument, with its bar builders added to the instrument's
-    /// state. The error says why there is none: its kinds of bars do not fit the instrument's
-    /// numbers. (Parameters that do not go together are refused at start.)
+    /// An instance of a plan on its instruments, with its bar builders added to their state. The
+    /// error says why there is none: its kinds of bars do not fit an instrument's numbers.
+    /// (Parameters that do not go together are refused at start.)
     #[cold]
-    pub fn new(index: u16, plan: &Plan, market: &mut MarketState) -> Result<Host, String> {
-        let spec = plan.entry.spec;
-        let strategy = (spec.new)(&plan.parameters)?;
-        let mut bars = ArrayVec::new();
-        for wanted in plan.bars() {
-            let kind = wanted.at(market.price_scale, market.amount_scale);
-            let kind = kind.map_err(|why| {
-                let name = market.instrument.name();
-                format!("no bars {wanted} of {name}: {why}; choose another size")
-            })?;
-            bars.push(market.bars.add(kind));
-        }
-        let warming = Warming::new((spec.warm_up)(&plan.parameters));
-        let described = plan.described();
-        let name = [
-            described.strategy,
-            &described.version,
-            &described.parameters.to_string(),
-            market.instrument.exchange,
-            &market.instrument.symbol,
-        ]
-        .join("\0");
-        Ok(Host {
+    pub fn new(
+        index: u16,
+        plan: &Plan,
+        legs: &[InstrumentId],
+        markets: &mut Markets,
+        settings: &Settings,
+    ) -> Result<Host, String> {
+        let mut listed = legs.iter().map(|id| &markets[*id as usize]);
+        let first = listed.next().and_then(Option::as_deref);
+        let first = first.ok_or("its instrument is not listed")?;
+        let parameters = plan.tuning.of(&key_of(&first.instrument)).clone();
+        let strategy = (plan.entry.spec.new)(&parameters)?;
+        let mut host = Host {
             strategy,
             plan: index,
-            streams: spec.streams,
-            bars,
-            warming,
-            namespace: Uuid::new_v5(&NAMESPACE, name.as_bytes()),
-        })
+            setting: 0,
+            streams: plan.entry.spec.streams,
+            legs: legs.iter().copied().collect(),
+            bars: Vec::new(),
+            warming: Warming::Done,
+            waiting: false,
+            restored: false,
+            answered: 0,
+            fed_ns: i64::MIN,
+            namespace: Uuid::nil(),
+        };
+        host.describe(plan, &parameters, markets, settings)?;
+        Ok(host)
     }
 
-    /// Completes a draft. `None` where there is no price yet to put on it.
+    /// Other parameters, between two events. The instance takes them over, or a cold one with them
+    /// takes its place; the answer says whether it is the old one.
+    #[cold]
+    pub fn change(
+        &mut self,
+        plan: &Plan,
+        markets: &mut Markets,
+        settings: &Settings,
+    ) -> Result<bool, String> {
+        let leg = self.legs.first().map_or(0, |id| *id as usize);
+        let market = markets.get(leg).and_then(Option::as_deref);
+        let key = market.map(|m| key_of(&m.instrument)).unwrap_or_default();
+        let parameters = plan.tuning.of(&key).clone();
+        let cold = (plan.entry.spec.new)(&parameters)?;
+        let (warming, fed_ns, bars) = (self.warming, self.fed_ns, self.bars.clone());
+        self.describe(plan, &parameters, markets, settings)?;
+        let same_bars = bars == self.bars;
+        if same_bars && self.strategy.set(&parameters) {
+            (self.warming, self.fed_ns) = (warming, fed_ns);
+            return Ok(true);
+        }
+        self.strategy = cold;
+        Ok(false)
+    }
+
+    /// Takes down what follows from the parameters: bars, warm-up, ids. It begins cold.
+    #[cold]
+    fn describe(
+        &mut self,
+        plan: &Plan,
+        parameters: &Parameters,
+        markets: &mut Markets,
+        settings: &Settings,
+    ) -> Result<(), String> {
+        let described = plan.described(parameters);
+        let mut name = vec![
+            described.strategy.to_string(),
+            described.version.clone(),
+            described.parameters.to_string(),
+        ];
+        let (kinds, counts) = (plan.bars(parameters), plan.history(parameters));
+        let mut bars = Vec::new();
+        for id in &self.legs {
+            let market = markets.get_mut(*id as usize).and_then(|m| m.as_deref_mut());
+            let market = market.ok_or("its instrument is not listed")?;
+            name.push(market.instrument.exchange.to_owned());
+            name.push(market.instrument.symbol.clone());
+            let mut of_leg = ArrayVec::new();
+            for (wanted, count) in kinds.iter().zip(&counts) {
+                let kind = wanted.at(market.price_scale, market.amount_scale);
+                let kind = kind.map_err(|why| {
+                    let name = market.instrument.name();
+                    format!("no bars {wanted} of {name}: {why}; choose another size")
+                })?;
+                let builder = market.bars.add(kind);
+                market.bars.keep(builder, *count as usize);
+                of_leg.push((builder, *count));
+            }
+            bars.push(of_leg);
+        }
+        self.bars = bars;
+        self.warming = Warming::new((plan.entry.spec.warm_up)(parameters));
+        self.fed_ns = i64::MIN;
+        self.namespace = Uuid::new_v5(&NAMESPACE, name.join("\0").as_bytes());
+        self.setting = settings.descriptions.add(described);
+        Ok(())
+    }
+
+    /// Whether bars from before the run are of use to it: they are bars of time.
+    pub fn wants_past(&self, markets: &Markets) -> bool {
+        let wanted = |(id, bars): (&InstrumentId, &ArrayVec<(usize, u32), TIMEFRAMES>)| {
+            let market = markets.get(*id as usize).and_then(Option::as_deref);
+            market.is_some_and(|market| {
+                let is_time = |(builder, count): &(usize, u32)| {
+                    *count > 0
+                        && market
+                            .bars
+                            .get(*builder)
+                            .is_some_and(|b| b.kind().is_time())
+                };
+                bars.iter().any(is_time)
+            })
+        };
+        self.legs.iter().zip(&self.bars).any(wanted)
+    }
+
+    /// What was before the run has come of one leg. Says whether it has of all.
+    pub fn answered_by(&mut self, leg: usize) -> bool {
+        self.answered |= 1 << leg;
+        self.answered.count_ones() as usize >= self.legs.len()
+    }
+
+    /// Whether a book that it looks at is not right.
+    #[inline]
+    pub fn on_stale_book(&self, context: &Context) -> bool {
+        let stale = |market: &MarketState| market.book_state != BookState::Synced;
+        let mut legs = 0..self.legs.len();
+        self.streams.has(Streams::BOOK) && legs.any(|leg| context.market(leg).is_none_or(stale))
+    }
+
+    /// The quality of the worst market that it looks at.
+    #[inline]
+    fn quality(&self, context: &Context, market: &MarketState) -> DataQuality {
+        let mut quality = market.quality;
+        for leg in 0..self.legs.len() {
+            quality.synced &= context.market(leg).is_none_or(|m| m.quality.synced);
+        }
+        quality
+    }
+
+    /// Completes a draft. `None` where there is no price yet to put on it, or no such leg.
     pub fn sign(
         &self,
         context: &Context,
@@ -68,13 +191,15 @@ impl Host {
         ordinal: usize,
         draft: Draft,
     ) -> Option<Signal> {
-        let (market, event) = (context.state, context.event);
+        let event = context.event;
+        let market = context.market(draft.leg)?;
         let event_ns = event.time_ns();
         let on_tick = |price: Option<f64>| price.and_then(|p| market.on_tick(p));
         Some(Signal {
             id: self.signal_id(context, call, ordinal),
             strategy: self.plan,
-            instrument: event.instrument,
+            setting: self.setting,
+            instrument: *self.legs.get(draft.leg)?,
             signal_type: draft.signal_type,
             source: draft.source,
             strength: draft.strength,
@@ -86,7 +211,7 @@ impl Host {
             reasoning: draft.reasoning,
             indicators: draft.indicators,
             conditions: draft.conditions,
-            quality: market.quality,
+            quality: self.quality(context, market),
             event_ns,
             valid_until_ns: event_ns.saturating_add(draft.valid_for_ns),
             timing: Timing {
@@ -106,7 +231,8 @@ impl Host {
         let mut name = [0u8; 42];
         name[..8].copy_from_slice(&event.exchange_ns.to_be_bytes());
         name[8] = event.kind as u8;
-        name[9] = ordinal as u8;
+        // Two instruments of a group may use the same numbers.
+        name[9] = ordinal as u8 | (context.leg as u8) << 4;
         match call {
             Call::Bar(builder, bar, before) => {
                 // The bar is the event; its kind is a parameter.

@@ -1,10 +1,12 @@
 //! HOT PATH. How much history has a strategy still to see? Counted down by the engine after each
 //! callback.
 
+use super::Call;
 use crate::strategy::WarmUp;
+use serde::{Deserialize, Serialize};
 
 /// What a strategy has still to see before its signals count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Warming {
     Done,
     Bars(u32),
@@ -29,8 +31,17 @@ impl Warming {
         }
     }
 
-    /// After a callback.
-    pub fn step(self, is_bar: bool, now_ns: i64) -> Warming {
+    /// After a callback. Of several kinds of bars and several instruments the first ones count.
+    #[inline]
+    pub fn after(self, call: Call, timeframe: usize, leg: usize, now_ns: i64) -> Warming {
+        match call {
+            Call::Bar(..) if timeframe == 0 && leg == 0 => self.step(true, now_ns),
+            Call::Bar(..) => self,
+            _ => self.step(false, now_ns),
+        }
+    }
+
+    fn step(self, is_bar: bool, now_ns: i64) -> Warming {
         match self {
             Warming::Bars(n) if is_bar => {
                 if n > 1 {

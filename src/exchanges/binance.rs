@@ -7,14 +7,17 @@
 //! The cursor serves the four busiest messages in their usual field order; simd-json serves the
 //! rest.
 
+mod candles;
 mod setup;
+mod trades;
 
 use super::cursor::Cursor;
 use super::json::{self, Json};
 use super::output::{BookRule, Output, SlotId};
+use super::trades::{Hole, Pages, PastTrade};
 use super::{Channels, Exchange, Frame, Hosts, Limits, Plan, Reject, Request, Rest};
 use crate::market::event::Flags;
-use crate::market::{Instrument, InstrumentId, Number, Side};
+use crate::market::{Bar, Instrument, InstrumentId, Number, Scale, Side};
 use simd_json::prelude::*;
 use simd_json::tape::Value;
 use std::time::Duration;
@@ -43,6 +46,8 @@ impl Exchange for Binance {
         Limits {
             messages_per_second: 4,           // 5 allowed, pongs count
             snapshots_per_second: 2,          // weight 50 each of 6000 a minute
+            candles_per_second: 20,           // weight 2 each of 6000 a minute
+            trades_per_second: 4,             // weight 25 each, for half a minute at most
             instruments_per_connection: 300,  // three streams each of 1024
             silence: Duration::from_secs(60), // a ping frame comes every 20 s
             ping: None,
@@ -83,10 +88,40 @@ impl Exchange for Binance {
         ))
     }
 
+    fn candles(&self, native: &str, interval_ns: i64, count: u32, _now_ns: i64) -> Option<String> {
+        candles::path(native, interval_ns, count)
+    }
+
+    fn parse_candles(
+        &self,
+        body: &[u8],
+        interval_ns: i64,
+        now_ns: i64,
+        price_scale: Scale,
+        amount_scale: Scale,
+    ) -> Result<Vec<Bar>, Reject> {
+        candles::parse(body, interval_ns, now_ns, (price_scale, amount_scale))
+    }
+
+    fn trade_pages(&self) -> Pages {
+        trades::PAGES
+    }
+
+    fn trades_since(&self, native: &str, hole: &Hole) -> Option<String> {
+        Some(trades::path(native, hole))
+    }
+
+    fn parse_trades(&self, body: &[u8]) -> Result<Vec<PastTrade>, Reject> {
+        trades::parse(body)
+    }
+
     // COLD: captures only.
     fn classify(&self, url: &str) -> Rest {
         if url.contains("/api/v3/exchangeInfo") {
             return Rest::Listing;
+        }
+        if let Some(past) = candles::classify(url).or_else(|| trades::classify(url)) {
+            return past;
         }
         let symbol = url.split_once("/api/v3/depth?").and_then(|(_, query)| {
             query

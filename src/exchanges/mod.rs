@@ -6,6 +6,7 @@
 //! and from captures alike.
 
 pub mod binance;
+pub(crate) mod candles;
 pub mod coinbase;
 pub mod cursor;
 pub mod json;
@@ -14,10 +15,12 @@ pub mod output;
 #[cfg(test)]
 mod testing;
 pub mod time;
+pub mod trades;
 
-use crate::market::{Instrument, InstrumentId};
+use crate::market::{Bar, Instrument, InstrumentId, Scale};
 pub use output::{BookRule, Output};
 use std::time::Duration;
+use trades::{Hole, Pages, PastTrade};
 
 /// What a frame turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +57,10 @@ pub enum Reject {
     Symbol,
     #[error("a number that no integer of ours can hold")]
     Range,
+    #[error("the exchange refuses the request")]
+    Refused,
+    #[error("a candle that does not begin at a multiple of its interval")]
+    Grid,
 }
 
 /// What to subscribe to, for each instrument.
@@ -98,6 +105,10 @@ pub struct Limits {
     pub messages_per_second: u32,
     /// REST book snapshots per second.
     pub snapshots_per_second: u32,
+    /// REST requests for candles per second, while no snapshot waits.
+    pub candles_per_second: u32,
+    /// REST requests for trades that were missed per second; before candles, for a short time.
+    pub trades_per_second: u32,
     /// Instruments on one connection.
     pub instruments_per_connection: usize,
     /// Silence longer than this means a dead connection.
@@ -112,6 +123,15 @@ pub enum Rest {
     Listing,
     /// A book snapshot of this native symbol.
     Snapshot(String),
+    /// Candles of this native symbol.
+    Candles {
+        native: String,
+        interval_ns: i64,
+    },
+    /// Trades of this native symbol.
+    Trades {
+        native: String,
+    },
     Other,
 }
 
@@ -138,6 +158,31 @@ pub trait Exchange: Send {
     fn resubscribe_book(&self, native: &str, id: u64) -> Vec<Request>;
     /// Path and query of a book snapshot, where it comes by REST.
     fn snapshot_path(&self, native: &str) -> Option<String>;
+    /// Path and query of the last `count` closed candles at `now_ns`, or of as many as one answer
+    /// holds. `None` where the exchange has no candles of this interval.
+    fn candles(&self, native: &str, interval_ns: i64, count: u32, now_ns: i64) -> Option<String>;
+    /// The answer to [`Exchange::candles`] as bars, oldest first: those that were closed at
+    /// `now_ns` and had a trade, as bars of our own making do.
+    ///
+    /// What an exchange does not say is estimated: the amount of quote is the volume at the average
+    /// price where that is given, else at the typical price (high + low + close) / 3; takers bought
+    /// half of the volume; there was one trade. The first trade was at the beginning, the last one
+    /// at the end. A number with more decimals than the scale has is rounded half to even.
+    fn parse_candles(
+        &self,
+        body: &[u8],
+        interval_ns: i64,
+        now_ns: i64,
+        price_scale: Scale,
+        amount_scale: Scale,
+    ) -> Result<Vec<Bar>, Reject>;
+    /// How the answers to [`Exchange::trades_since`] come.
+    fn trade_pages(&self) -> Pages;
+    /// Path and query of trades that are missing, or of as many as one answer holds. `None` where
+    /// the exchange does not tell.
+    fn trades_since(&self, native: &str, hole: &Hole) -> Option<String>;
+    /// The answer to [`Exchange::trades_since`], oldest first.
+    fn parse_trades(&self, body: &[u8]) -> Result<Vec<PastTrade>, Reject>;
     /// What a URL of a capture is.
     fn classify(&self, url: &str) -> Rest;
 

@@ -9,6 +9,7 @@
 //! Runs on the ingest thread. Allocates only while its buffers grow.
 
 mod books;
+mod held;
 mod scale;
 mod seen;
 mod symbols;
@@ -19,6 +20,8 @@ use crate::market::event::Flags;
 use crate::market::{
     Event, Instrument, InstrumentId, Kind, Number, Quote, Reason, Registry, Side, Status, Trade,
 };
+use held::{Arrived, Hold};
+pub use held::{Held, MOST_HELD};
 use rustc_hash::FxHashMap;
 use seen::SeenIds;
 use std::collections::VecDeque;
@@ -91,6 +94,8 @@ pub struct Slot {
     waiting: VecDeque<Event>,
     trades: SeenIds,
     aggregates: SeenIds,
+    /// Its trades are held back.
+    hold: Option<Box<Hold>>,
 }
 
 impl Slot {
@@ -194,6 +199,7 @@ impl Output {
             waiting: VecDeque::new(),
             trades: SeenIds::default(),
             aggregates: SeenIds::default(),
+            hold: None,
         });
         self.events
             .push(Event::from_status(id, self.recv_ns, Status::Listed));
@@ -289,7 +295,8 @@ impl Output {
         self.events.truncate(kept);
     }
 
-    /// A trade with the exchange's id, unless it was seen. `flags`: snapshot, aggregate.
+    /// A trade with the exchange's id, unless it was seen, or while it is held back. `flags`:
+    /// snapshot, aggregate.
     #[inline]
     #[expect(
         clippy::too_many_arguments,
@@ -305,33 +312,51 @@ impl Output {
         taker: Side,
         flags: Flags,
     ) -> Result<(), Reject> {
+        let trade = Arrived {
+            exchange_ns,
+            recv_ns: self.recv_ns,
+            price,
+            amount,
+            id,
+            taker,
+            flags,
+        };
+        if self.slots[slot as usize].hold.is_some() {
+            self.keep(slot, trade);
+            return Ok(());
+        }
+        self.put_trade(slot, trade)
+    }
+
+    #[inline(always)]
+    fn put_trade(&mut self, slot: SlotId, trade: Arrived) -> Result<(), Reject> {
         let s = &mut self.slots[slot as usize];
-        let seen = if flags.has(Flags::AGGREGATE) {
+        let seen = if trade.flags.has(Flags::AGGREGATE) {
             &mut s.aggregates
         } else {
             &mut s.trades
         };
-        if !seen.insert(id) {
+        if !seen.insert(trade.id) {
             self.counts.duplicates += 1;
             return Ok(());
         }
-        let (price, p_exact) = self.scaled(slot, true, price)?;
-        let (amount, a_exact) = self.scaled(slot, false, amount)?;
+        let (price, p_exact) = self.scaled(slot, true, trade.price)?;
+        let (amount, a_exact) = self.scaled(slot, false, trade.amount)?;
         let instrument = self.slots[slot as usize].instrument;
         let mut event = Event::from_trade(
             instrument,
-            exchange_ns,
-            self.recv_ns,
+            trade.exchange_ns,
+            trade.recv_ns,
             Trade {
                 price,
                 amount,
-                id,
-                taker,
+                id: trade.id,
+                taker: trade.taker,
             },
         );
         event.flags = event
             .flags
-            .with(flags)
+            .with(trade.flags)
             .with_if(!(p_exact && a_exact), Flags::INEXACT);
         self.events.push(event);
         Ok(())

@@ -2,6 +2,7 @@
 //! scrape; counts nothing by itself. Names are an interface: dashboards and alerts know them.
 
 use super::by_exchange::by_exchange;
+use super::by_strategy::by_strategy;
 use super::encoder::{Out, Read};
 use crate::metrics::{Metrics, SignalMetrics, TickMetrics};
 use prometheus_client::collector::Collector;
@@ -26,6 +27,7 @@ impl Collector for Exposition {
         process(&mut out, m)?;
         ingest(&mut out, m)?;
         by_exchange(&mut out, m)?;
+        by_strategy(&mut out, m)?;
         engine(&mut out, m)?;
         journal(&mut out, m)?;
         signal_stores(

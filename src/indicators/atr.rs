@@ -5,7 +5,8 @@
 //! TR  = max(high, last close) - min(low, last close)         (none for the first bar)
 //! ATR = mean of the first n TR; then (last (n - 1) + TR) / n
 //! ```
-//! Source: J. Welles Wilder, New Concepts in Technical Trading Systems (1978). `ta`'s own smooths
+//! Source: J. Welles Wilder, New Concepts in Technical Trading Systems (1978). Kept is n times the
+//! average, as Wilder has it: sum (n - 1) / n + TR, which waits for no division. `ta`'s own smooths
 //! by an EMA (k = 2 / (n + 1), not 1 / n), counts the first bar's high - low as a true range and
 //! answers from the first bar on: other numbers.
 
@@ -26,23 +27,40 @@ pub const INFO: Info = Info {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Atr {
     period: u32,
-    last_close: Option<f64>,
-    /// True ranges seen, counted up to the period.
-    seen: u32,
-    /// The sum until warm, then the average.
-    range: f64,
+    /// Bars until it is warm.
+    missing: u32,
+    last_close: f64,
+    /// The sum of the true ranges until warm, then n times the average.
+    sum: f64,
+    /// (n - 1) / n.
+    kept: f64,
+    /// 1 / n.
+    scale: f64,
 }
 
 impl Atr {
     /// Panics on a period of 0.
     pub fn new(period: u32) -> Atr {
         assert!(period > 0, "a period is at least 1");
+        let n = f64::from(period);
         Atr {
             period,
-            last_close: None,
-            seen: 0,
-            range: 0.0,
+            missing: period.saturating_add(1),
+            last_close: 0.0,
+            sum: 0.0,
+            kept: (n - 1.0) / n,
+            scale: 1.0 / n,
         }
+    }
+
+    #[inline(never)]
+    fn warm_up(&mut self, range: f64) -> Option<f64> {
+        let is_first = self.missing > self.period;
+        if !is_first {
+            self.sum += range;
+        }
+        self.missing -= 1;
+        (self.missing == 0).then_some(self.sum * self.scale)
     }
 }
 
@@ -51,20 +69,13 @@ impl<T: High + Low + Close> Next<&T> for Atr {
 
     #[inline]
     fn next(&mut self, bar: &T) -> Option<f64> {
-        let last = self.last_close.replace(bar.close())?;
+        let last = std::mem::replace(&mut self.last_close, bar.close());
         let range = bar.high().max(last) - bar.low().min(last);
-        let n = f64::from(self.period);
-        if self.seen >= self.period {
-            self.range = (self.range * (n - 1.0) + range) / n;
-            return Some(self.range);
+        if self.missing > 0 {
+            return self.warm_up(range);
         }
-        self.range += range;
-        self.seen += 1;
-        if self.seen < self.period {
-            return None;
-        }
-        self.range /= n;
-        Some(self.range)
+        self.sum = self.sum * self.kept + range;
+        Some(self.sum * self.scale)
     }
 }
 

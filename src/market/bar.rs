@@ -9,6 +9,7 @@
 mod bars;
 mod builder;
 mod kind;
+mod past;
 mod text;
 
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod tests;
 pub use bars::Bars;
 pub use builder::{BarBuilder, MOST_BRICKS};
 pub use kind::BarKind;
+pub use past::Past;
 pub use text::{BarSpec, BarSpecError};
 
 use serde::{Deserialize, Serialize};
@@ -60,6 +62,27 @@ impl Bar {
     pub fn vwap(&self) -> Option<i64> {
         let price = half_even(self.notional, i128::from(self.volume))?;
         i64::try_from(price).ok()
+    }
+
+    /// This bar after a change of scale, which multiplies prices and amounts by powers of ten.
+    /// `None` where it no longer fits.
+    #[cold]
+    pub fn rescaled(
+        &self,
+        price: &impl Fn(i64) -> Option<i64>,
+        amount: &impl Fn(i64) -> Option<i64>,
+    ) -> Option<Bar> {
+        let quote = Requote::new(price, amount)?;
+        Some(Bar {
+            open: price(self.open)?,
+            high: price(self.high)?,
+            low: price(self.low)?,
+            close: price(self.close)?,
+            volume: amount(self.volume)?,
+            taker_buy_volume: amount(self.taker_buy_volume)?,
+            notional: quote.of(self.notional)?,
+            ..*self
+        })
     }
 }
 

@@ -152,6 +152,22 @@ impl Number {
             .map(|v| if self.negative { -v } else { v })
     }
 
+    /// As [`Number::rounded`], for amounts of quote: their scale is the sum of two.
+    #[cold]
+    pub fn rounded_wide(self, scale: u8) -> Option<i128> {
+        let mantissa = u128::from(self.mantissa);
+        let v = if self.fraction <= scale {
+            let factor = 10u128.checked_pow(u32::from(scale - self.fraction))?;
+            mantissa.checked_mul(factor)?
+        } else {
+            // More decades than a u128 has leave nothing.
+            let drop = 10u128.checked_pow(u32::from(self.fraction - scale));
+            drop.map_or(0, |d| div_half_even(mantissa, d))
+        };
+        let v = i128::try_from(v).ok()?;
+        Some(if self.negative { -v } else { v })
+    }
+
     /// Decimals needed once trailing zeros are gone.
     pub fn decimals(self) -> Scale {
         let (mut mantissa, mut fraction) = (self.mantissa, self.fraction);
@@ -353,5 +369,11 @@ mod tests {
         assert_eq!(rescale(-35, 2, 1), Some((-4, false)));
         assert_eq!(rescale(20, 2, 1), Some((2, true)));
         assert_eq!(rescale(i64::MAX, 0, 1), None);
+        assert_eq!(
+            n("2434.19055334").rounded_wide(16),
+            Some(24_341_905_533_400_000_000)
+        );
+        assert_eq!(n("-0.25").rounded_wide(1), Some(-2));
+        assert_eq!(n("1234567890123").rounded_wide(36), None);
     }
 }

@@ -11,9 +11,10 @@
 
 use super::day::DayStats;
 use super::instrument::InstrumentId;
+use serde::{Deserialize, Serialize};
 
 /// Which side of the book, or who was the aggressor of a trade (always the **taker**).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Side {
     /// Bids; a taker who bought.
     #[default]
@@ -48,6 +49,10 @@ impl Flags {
     pub const INEXACT: Flags = Flags(1 << 4);
     /// A book message that changed no level: carries sequence and checksum only.
     pub const EMPTY: Flags = Flags(1 << 5);
+    /// Of a trade: it was missed and fetched later. It is in its place in the order and moves bars
+    /// and strategies, but no signal is published on it, and no store gets it. (The bit that says
+    /// [`Flags::EMPTY`] of a book message.)
+    pub const MISSED: Flags = Flags(1 << 5);
     /// The payload holds the exchange's checksum of the book after this message.
     pub const CHECKSUM: Flags = Flags(1 << 6);
     /// An aggregate of several fills of one taker order (its id space is apart from single
@@ -71,7 +76,7 @@ impl Flags {
 }
 
 /// A trade: price, amount of base, the exchange's id (numbers, hex and UUIDs fit 16 bytes).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trade {
     pub price: i64,
     pub amount: i64,
@@ -168,6 +173,15 @@ pub enum Status {
     /// The same for a strategy on all instruments; `plan` is its place in the engine's list, and
     /// the event's instrument says nothing.
     StrategySwitch { plan: u16, on: bool },
+    /// Bars from before the run are in the registry, or there are none: strategies that waited for
+    /// them go on.
+    Past,
+    /// All trades that were missed since the run before are in: what went on from there goes on
+    /// live.
+    CaughtUp,
+    /// A strategy has other parameters from here on, on all instruments: those that lie in the
+    /// engine's settings under this number. The event's instrument says nothing.
+    Parameters { change: u32 },
 }
 
 /// See the module's picture. Times are ns since the Unix epoch.
@@ -300,6 +314,9 @@ impl Event {
             Status::Interrupted => [3, 0, 0, 0],
             Status::InstrumentSwitch { on } => [4, u64::from(on), 0, 0],
             Status::StrategySwitch { plan, on } => [5, u64::from(on), u64::from(plan), 0],
+            Status::Past => [6, 0, 0, 0],
+            Status::Parameters { change } => [7, u64::from(change), 0, 0],
+            Status::CaughtUp => [8, 0, 0, 0],
         };
         let mut event = Event::new(Kind::Status, instrument, 0, recv_ns, 0, payload);
         event.flags = Flags::FIRST.with(Flags::LAST);
@@ -374,8 +391,19 @@ impl Event {
                 plan: self.payload[2] as u16,
                 on: self.payload[1] != 0,
             },
+            6 => Status::Past,
+            7 => Status::Parameters {
+                change: self.payload[1] as u32,
+            },
+            8 => Status::CaughtUp,
             _ => Status::Listed,
         }
+    }
+
+    /// A trade that was fetched after it was missed.
+    #[inline]
+    pub fn was_missed(&self) -> bool {
+        self.kind == Kind::Trade && self.flags.has(Flags::MISSED)
     }
 
     /// Puts the exchange's checksum into the last event of a book message.

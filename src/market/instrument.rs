@@ -1,8 +1,10 @@
 //! What is traded where: an instrument is an exchange's symbol with its unified name and its steps.
 
+use super::bar::Bar;
 use super::decimal::{self, Scale};
 use rust_decimal::Decimal;
-use std::sync::{Arc, RwLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, RwLock};
 
 /// Index into the process's [`Registry`]. Never stored, never sent: ids differ from run to run.
 pub type InstrumentId = u32;
@@ -93,6 +95,8 @@ pub struct Registry {
     all: RwLock<Vec<Arc<Instrument>>>,
     /// As they came.
     lists: RwLock<Vec<ExchangeList>>,
+    /// Bars of time from before the run, by instrument and interval, ns, until they are taken.
+    past: Mutex<HashMap<InstrumentId, Vec<(i64, Vec<Bar>)>>>,
 }
 
 impl Registry {
@@ -120,6 +124,21 @@ impl Registry {
         lists.get(n..).unwrap_or_default().to_vec()
     }
 
+    /// Leaves closed bars of time from before the run, oldest first, for the engine to take. Those
+    /// of the same interval that nobody took are replaced.
+    pub fn leave_bars(&self, id: InstrumentId, interval_ns: i64, bars: Vec<Bar>) {
+        let mut past = self.past.lock().unwrap_or_else(|e| e.into_inner());
+        let left = past.entry(id).or_default();
+        left.retain(|(interval, _)| *interval != interval_ns);
+        left.push((interval_ns, bars));
+    }
+
+    /// What was left for this instrument since the last call: interval, ns, and bars, oldest first.
+    pub fn take_bars(&self, id: InstrumentId) -> Vec<(i64, Vec<Bar>)> {
+        let mut past = self.past.lock().unwrap_or_else(|e| e.into_inner());
+        past.remove(&id).unwrap_or_default()
+    }
+
     pub fn all(&self) -> Vec<Arc<Instrument>> {
         self.all.read().unwrap_or_else(|e| e.into_inner()).clone()
     }
@@ -141,6 +160,26 @@ pub fn matches(pattern: &str, symbol: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bars_are_taken_once_and_by_instrument() {
+        let registry = Registry::default();
+        let bars = |n: i64| -> Vec<Bar> {
+            let bar = |start_ns| Bar {
+                start_ns,
+                ..Bar::default()
+            };
+            (0..n).map(bar).collect()
+        };
+        registry.leave_bars(3, 60, bars(1));
+        registry.leave_bars(3, 300, bars(2));
+        registry.leave_bars(3, 60, bars(5));
+        registry.leave_bars(4, 60, bars(4));
+        assert_eq!(registry.take_bars(3), [(300, bars(2)), (60, bars(5))]);
+        assert!(registry.take_bars(3).is_empty());
+        assert_eq!(registry.take_bars(4), [(60, bars(4))]);
+        assert!(registry.take_bars(5).is_empty());
+    }
 
     #[test]
     fn patterns_of_symbols() {

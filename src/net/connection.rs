@@ -242,9 +242,9 @@ impl Connection {
         venue.pass_on().await;
         match result {
             Ok(Frame::Data | Frame::Heartbeat | Frame::Ignored) => {}
-            Ok(Frame::Ack { id }) => life.acknowledge(id),
+            Ok(Frame::Ack { id }) => self.acknowledge(life, id),
             Ok(Frame::Refused { id, reason }) => {
-                life.acknowledge(id);
+                self.acknowledge(life, id);
                 metrics.ingest.refused.add(1);
                 tracing::error!(connection = %self.name, "the exchange refused a request: {reason}; the others go on");
             }
@@ -255,6 +255,13 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    fn acknowledge(&self, life: &mut Life, id: Option<u64>) {
+        life.acknowledge(id);
+        if life.outgoing.is_empty() && life.pending.is_empty() {
+            self.venue.subscribed(&self.plan.instruments);
+        }
     }
 
     async fn housekeeping(&mut self, socket: &mut Socket, life: &mut Life) -> anyhow::Result<()> {
@@ -311,6 +318,7 @@ impl Connection {
 
     /// The connection is over: its books are stale.
     async fn lost(&self, why: &str) {
+        self.venue.unsubscribed(&self.plan.instruments);
         let _turn = self.venue.hub.turn().await;
         let now_ns = self.venue.hub.clock.now_ns();
         self.record(now_ns, Dir::Disconnect, |line| {

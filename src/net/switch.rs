@@ -1,14 +1,15 @@
-//! Puts an operator's switches into the stream of events, each with its mark in the recording, so
-//! that a replay switches at the same place. Runs on the ingest thread.
+//! Puts an operator's switches and new parameters into the stream of events, each with its mark in
+//! the recording, so that a replay switches at the same place. Runs on the ingest thread.
 
 use super::{Hub, Stop, stopped};
 use crate::capture::{Dir, Line, mark};
 use crate::market::{Event, InstrumentId, Status};
 use crate::suggest;
 use crate::switches::{Switches, Told};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -18,8 +19,20 @@ const AT_START: Duration = Duration::from_secs(2);
 /// Whose switches are obeyed; by default nobody's.
 pub struct SwitchContext {
     pub told: watch::Receiver<Told>,
+    /// Changes of parameters so far.
+    pub tuned: watch::Receiver<Vec<Tuned>>,
     /// Names of strategies in the order of the engine's list.
-    pub strategies: Vec<&'static str>,
+    pub strategies: Vec<Arc<str>>,
+}
+
+/// Other parameters for a strategy.
+#[derive(Clone)]
+pub struct Tuned {
+    pub strategy: Arc<str>,
+    /// Its number in the engine's settings.
+    pub change: u32,
+    /// The strategy's section of the configuration, for a recording.
+    pub section: Arc<[u8]>,
 }
 
 impl Default for SwitchContext {
@@ -30,6 +43,7 @@ impl Default for SwitchContext {
         };
         SwitchContext {
             told: watch::channel(nothing_off).1,
+            tuned: watch::channel(Vec::new()).1,
             strategies: Vec::new(),
         }
     }
@@ -38,8 +52,11 @@ impl Default for SwitchContext {
 /// What the hub knows of switches.
 pub(super) struct Obedience {
     told: watch::Receiver<Told>,
+    tuned: watch::Receiver<Vec<Tuned>>,
+    /// Changes of parameters that are in the stream.
+    tuned_so_far: Cell<usize>,
     /// In the order of the engine's list.
-    strategies: Vec<&'static str>,
+    strategies: Vec<Arc<str>>,
     strategies_off: RefCell<Vec<bool>>,
     /// By instrument.
     off: RefCell<Vec<bool>>,
@@ -49,9 +66,15 @@ pub(super) struct Obedience {
 
 impl Obedience {
     pub fn new(context: SwitchContext) -> Self {
-        let SwitchContext { told, strategies } = context;
+        let SwitchContext {
+            told,
+            tuned,
+            strategies,
+        } = context;
         Obedience {
             told,
+            tuned,
+            tuned_so_far: Cell::new(0),
             strategies_off: RefCell::new(vec![false; strategies.len()]),
             strategies,
             off: RefCell::default(),
@@ -80,6 +103,7 @@ impl Hub {
     /// Obeys at once, and at each change, until `stop`.
     pub(super) async fn watch_switches(self: Rc<Self>, mut stop: Stop) {
         let mut told = self.obedience.told();
+        let mut tuned = self.obedience.tuned.clone();
         told.mark_unchanged();
         loop {
             {
@@ -88,6 +112,7 @@ impl Hub {
             }
             tokio::select! {
                 changed = told.changed() => if changed.is_err() { return },
+                Ok(()) = tuned.changed() => {}
                 () = stopped(&mut stop) => return,
             }
         }
@@ -99,6 +124,7 @@ impl Hub {
         self.tell_unknown(&switches);
         let mut events = self.switch_strategies(&switches);
         events.extend(self.switch_instruments(&switches));
+        events.extend(self.tune());
         if events.is_empty() {
             return;
         }
@@ -129,7 +155,7 @@ impl Hub {
                 continue;
             }
             off[plan] = !on;
-            tracing::warn!(strategy = name, on, "switched by system_config");
+            tracing::warn!(strategy = &**name, on, "switched by system_config");
             self.record(|| {
                 let line = Line::new(now_ns, mark::RECORDER, Dir::Mark);
                 line.with_mark(mark::SWITCHED, name, mark::on_or_off(on))
@@ -142,6 +168,23 @@ impl Hub {
             ));
         }
         events
+    }
+
+    /// Parameters that were changed since the last call.
+    fn tune(&self) -> Vec<Event> {
+        let now_ns = self.clock.now_ns();
+        let tuned = self.obedience.tuned.borrow();
+        let so_far = self.obedience.tuned_so_far.replace(tuned.len());
+        let event = |tuned: &Tuned| {
+            self.record(|| {
+                let line = Line::new(now_ns, mark::RECORDER, Dir::Mark);
+                line.with_mark(mark::PARAMETERS, &tuned.strategy, "reload")
+                    .with_payload(&tuned.section, false)
+            });
+            let change = tuned.change;
+            Event::from_status(0, now_ns, Status::Parameters { change })
+        };
+        tuned[so_far..].iter().map(event).collect()
     }
 
     fn switch_instruments(&self, switches: &Switches) -> Vec<Event> {
@@ -173,8 +216,8 @@ impl Hub {
         let known = &self.obedience.strategies;
         let mut told = self.obedience.unknown.borrow_mut();
         for name in &switches.strategies_off {
-            if !known.contains(&name.as_str()) && told.insert(name.clone()) {
-                let hint = suggest::hint(name, known.iter().copied());
+            if !known.iter().any(|k| **k == **name) && told.insert(name.clone()) {
+                let hint = suggest::hint(name, known.iter().map(|k| &**k));
                 tracing::warn!("system_config: no strategy \"{name}\" runs here{hint}");
             }
         }

@@ -1,6 +1,8 @@
 //! One exchange of the shard: its instrument list, its connections, its REST snapshots.
 
 use super::connection::Connection;
+use super::missed::Missing;
+use super::past::PastContext;
 use super::{Backoff, Hub, Stop, stopped};
 use crate::capture::{Dir, Line, mark};
 use crate::config::{ExchangeConfig, IngestMode};
@@ -25,6 +27,12 @@ pub struct Venue {
     pub mode: IngestMode,
     pub hub: Rc<Hub>,
     pub feed: RefCell<Feed>,
+    /// What to fetch from before the run.
+    pub past: Rc<PastContext>,
+    /// Instruments whose trades are held back, until they are fetched.
+    pub(super) missing: RefCell<Vec<Missing>>,
+    /// Since when each instrument's connection has had all its acks; those that are subscribed.
+    pub(super) subscribed: RefCell<HashMap<InstrumentId, Instant>>,
     client: reqwest::Client,
     rest: String,
     pub ws: String,
@@ -60,6 +68,7 @@ impl Venue {
         mode: IngestMode,
         hub: Rc<Hub>,
         client: reqwest::Client,
+        past: Rc<PastContext>,
     ) -> Rc<Self> {
         let hosts = exchange.hosts();
         let address = |own: &Option<String>, default: &str| {
@@ -85,6 +94,9 @@ impl Venue {
             feed: RefCell::new(feed),
             config,
             mode,
+            past,
+            missing: RefCell::default(),
+            subscribed: RefCell::default(),
             client,
             queue: RefCell::default(),
             queued: Notify::new(),
@@ -97,6 +109,19 @@ impl Venue {
         });
         hub.enroll(&venue);
         venue
+    }
+
+    /// All subscriptions of a connection were acknowledged.
+    pub fn subscribed(&self, instruments: &[InstrumentId]) {
+        let (mut subscribed, now) = (self.subscribed.borrow_mut(), Instant::now());
+        for instrument in instruments {
+            subscribed.entry(*instrument).or_insert(now);
+        }
+    }
+
+    pub fn unsubscribed(&self, instruments: &[InstrumentId]) {
+        let mut subscribed = self.subscribed.borrow_mut();
+        subscribed.retain(|instrument, _| !instruments.contains(instrument));
     }
 
     pub fn count_connections(&self, up: usize) {
@@ -135,6 +160,11 @@ impl Venue {
         tasks.push(tokio::task::spawn_local(
             Rc::clone(&self).watch_books(stop.clone()),
         ));
+        if !self.past.is_empty() {
+            tasks.push(tokio::task::spawn_local(
+                Rc::clone(&self).fetch_past(stop.clone()),
+            ));
+        }
         tasks.push(tokio::task::spawn_local(
             Rc::clone(&self).fetch_snapshots(stop),
         ));
@@ -145,7 +175,7 @@ impl Venue {
     }
 
     /// Gets the instrument list, for as long as it takes; false where a stop came first.
-    async fn list(&self, stop: &mut Stop) -> bool {
+    async fn list(self: &Rc<Self>, stop: &mut Stop) -> bool {
         let mut backoff = Backoff::new(&self.config);
         loop {
             let path = self.feed.borrow().exchange.listing_path();
@@ -180,7 +210,7 @@ impl Venue {
         Ok(listed)
     }
 
-    async fn take_list(&self, listed: Vec<Instrument>) {
+    async fn take_list(self: &Rc<Self>, listed: Vec<Instrument>) {
         self.warn_unknown(&listed);
         self.hub.registry.add_list(ExchangeList {
             exchange: self.name,
@@ -208,6 +238,8 @@ impl Venue {
             .events_decoded
             .add(events.len() as u64);
         self.hub.hand_over(&events).await;
+        self.hold_back(self.hub.clock.now_ns());
+        self.pass_on().await;
         self.hub.obey().await;
     }
 
@@ -240,7 +272,7 @@ impl Venue {
     }
 
     /// One REST answer and the URL it came from.
-    async fn get(&self, path: &str) -> anyhow::Result<(String, Vec<u8>)> {
+    pub(super) async fn get(&self, path: &str) -> anyhow::Result<(String, Vec<u8>)> {
         let url = format!("{}{path}", self.rest);
         let response = self
             .client
@@ -261,7 +293,7 @@ impl Venue {
         Ok((url, body))
     }
 
-    fn record_rest(&self, now_ns: i64, url: String, body: &[u8]) {
+    pub(super) fn record_rest(&self, now_ns: i64, url: String, body: &[u8]) {
         self.hub.record(|| {
             Line::new(now_ns, rest_name(self.name), Dir::Http)
                 .with_url(url)
@@ -447,6 +479,10 @@ impl Venue {
                 () = stopped(&mut stop) => return,
             }
         }
+    }
+
+    pub(super) fn snapshots_wait(&self) -> bool {
+        !self.queue.borrow().is_empty()
     }
 
     /// Symbol and path of a snapshot, if its book still wants one.

@@ -40,6 +40,9 @@ pub struct OutcomeRecord {
     pub signal_id: Uuid,
     pub producer: String,
     pub strategy: String,
+    /// As the signal's: journalled, and shown to nobody else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shadow: bool,
     pub exchange: String,
     pub symbol: String,
     pub signal_type: String,
@@ -71,6 +74,7 @@ impl OutcomeRecord {
             signal_id: open.signal_id,
             producer: producer.to_owned(),
             strategy: open.strategy.as_str().to_owned(),
+            shadow: open.shadow,
             exchange: instrument.exchange.to_owned(),
             symbol: instrument.symbol.clone(),
             signal_type: open.signal_type.name().to_owned(),
@@ -115,6 +119,7 @@ impl Open {
             take_profit_price: record.take_profit_price,
             event_ns: record.event_ns,
             valid_until_ns: clock::parse_rfc3339(&record.valid_until)?,
+            shadow: record.shadow,
             resumed: true,
         })
     }

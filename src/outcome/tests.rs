@@ -26,6 +26,7 @@ fn open(kind: SignalType, price: &str, [target, stop, take_profit]: [&str; 3]) -
         take_profit_price: level(take_profit),
         event_ns: 0,
         valid_until_ns: 100,
+        shadow: false,
         resumed: false,
     }
 }

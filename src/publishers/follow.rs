@@ -10,6 +10,7 @@ use crate::metrics::{Metrics, SignalMetrics};
 use crate::outcome::record::OutcomeRecord;
 use crate::publishers::journal::{Cursor, Disk, Reader};
 use crate::publishers::{Concluded, Entry, SignalSink, SinkError};
+use crate::signal::record::SignalRecord;
 use std::future::Future;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -221,11 +222,18 @@ impl<S: SignalSink> Follower<S> {
             };
             let seq = record.seq;
             let read = if OutcomeRecord::is(record.payload) {
-                serde_json::from_slice(record.payload)
-                    .map(|record| self.ended.push(Concluded { seq, record }))
+                serde_json::from_slice(record.payload).map(|record: OutcomeRecord| {
+                    // What is on trial is nobody's but the journal's.
+                    if !record.shadow {
+                        self.ended.push(Concluded { seq, record });
+                    }
+                })
             } else {
-                serde_json::from_slice(record.payload)
-                    .map(|record| self.pending.push(Entry { seq, record }))
+                serde_json::from_slice(record.payload).map(|record: SignalRecord| {
+                    if !record.shadow {
+                        self.pending.push(Entry { seq, record });
+                    }
+                })
             };
             if let Err(e) = read {
                 let text = String::from_utf8_lossy(record.payload).into_owned();
@@ -451,19 +459,21 @@ impl<S: SignalSink> Follower<S> {
     }
 }
 
-/// The newest signal up to number `seq`, where the journal still has it: a few numbers back where
-/// outcomes stand in between.
+/// The newest signal up to number `seq` that stores know, where the journal still has it: a few
+/// numbers back where outcomes stand in between.
 fn entry(journal: &Path, seq: u64) -> Option<Entry> {
     let mut reader = Reader::open(journal, seq.saturating_sub(BACK));
     let mut newest = None;
     while let Ok(Some(record)) = reader.next(seq) {
-        if !OutcomeRecord::is(record.payload) {
-            newest = Some((record.seq, record.payload.to_owned()));
+        if !OutcomeRecord::is(record.payload)
+            && let Ok(signal) = serde_json::from_slice::<SignalRecord>(record.payload)
+            && !signal.shadow
+        {
+            let (seq, record) = (record.seq, signal);
+            newest = Some(Entry { seq, record });
         }
     }
-    let (seq, payload) = newest?;
-    let record = serde_json::from_slice(&payload).ok()?;
-    Some(Entry { seq, record })
+    newest
 }
 
 async fn within(

@@ -55,6 +55,7 @@ pub fn exists(dir: &Path) -> bool {
 #[cfg(test)]
 pub(crate) mod sample {
     use crate::market::{Instrument, Market, Registry};
+    use crate::signal::descriptions::Descriptions;
     use crate::signal::record::{Described, SignalRecord};
     use crate::signal::{
         DataQuality, Features, Percent, Reasoning, Signal, SignalType, Source, Timing,
@@ -63,12 +64,15 @@ pub(crate) mod sample {
     use std::sync::Arc;
     use uuid::Uuid;
 
-    pub fn described() -> Arc<Vec<Described>> {
-        Arc::new(vec![Described {
-            strategy: "ema_cross",
+    pub fn descriptions() -> Arc<Descriptions> {
+        let all = Descriptions::default();
+        all.add(Described {
+            strategy: "ema_cross".into(),
             version: "1.0.0+abc".to_owned(),
             parameters: serde_json::json!({"fast": 12}),
-        }])
+            shadow: false,
+        });
+        Arc::new(all)
     }
 
     pub fn instrument() -> Instrument {
@@ -102,6 +106,7 @@ pub(crate) mod sample {
         Signal {
             id: Uuid::from_u128(u128::from(n)),
             strategy: 0,
+            setting: 0,
             instrument: 0,
             signal_type: SignalType::Buy,
             source: Source::TechnicalAnalysis,
@@ -128,6 +133,12 @@ pub(crate) mod sample {
 
     /// As it stands in the journal.
     pub fn record(n: u64) -> SignalRecord {
-        SignalRecord::new(&signal(n), &described()[0], &instrument(), "host1", 0)
+        SignalRecord::new(
+            &signal(n),
+            &descriptions().get(0),
+            &instrument(),
+            "host1",
+            0,
+        )
     }
 }

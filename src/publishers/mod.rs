@@ -15,6 +15,7 @@ pub mod notifications;
 pub mod parquet;
 pub mod postgres;
 pub mod redis;
+pub mod states;
 
 use crate::outcome::record::OutcomeRecord;
 use crate::signal::record::SignalRecord;

@@ -15,6 +15,7 @@
 
 mod files;
 mod merger;
+mod past;
 mod table;
 
 use crate::clock;
@@ -25,6 +26,7 @@ use crate::metrics::{Metrics, TickMetrics};
 use crate::publishers::ledger;
 use crate::ring::Consumer;
 use merger::Merger;
+pub use past::{Stored, trades};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -6,19 +6,23 @@ use crate::market::Instrument;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Version of this schema.
 pub const SCHEMA: u32 = 1;
 
 /// What a strategy instance's signals have in common.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Described {
-    pub strategy: &'static str,
+    /// The instance's name: the strategy's, where the configuration gives no other.
+    pub strategy: Arc<str>,
     /// Author's version and digest of the code.
     pub version: String,
     /// All parameters, sorted by name, as a JSON object.
     pub parameters: Value,
+    /// They are journalled and go nowhere else.
+    pub shadow: bool,
 }
 
 /// Durations of the stages, ns; `None` where a stage has no stamp. No part of the decision.
@@ -46,6 +50,9 @@ pub struct SignalRecord {
     pub signal_id: Uuid,
     pub producer: String,
     pub strategy: String,
+    /// Journalled, and shown to nobody else: on trial. Absent where it is published.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shadow: bool,
     pub strategy_version: String,
     pub parameters: Value,
     pub exchange: String,
@@ -85,7 +92,8 @@ impl SignalRecord {
             schema: SCHEMA,
             signal_id: signal.id,
             producer: producer.to_owned(),
-            strategy: described.strategy.to_owned(),
+            strategy: described.strategy.to_string(),
+            shadow: described.shadow,
             strategy_version: described.version.clone(),
             parameters: described.parameters.clone(),
             exchange: instrument.exchange.to_owned(),

@@ -6,9 +6,11 @@
 
 mod batch;
 mod book;
+mod candles;
 mod clients;
 mod draw;
 mod faults;
+mod history;
 mod market;
 mod playback;
 mod recorded;
@@ -17,6 +19,7 @@ mod server;
 mod subscriptions;
 mod symbols;
 mod synthetic;
+mod trades;
 mod truth;
 mod world;
 

@@ -6,6 +6,7 @@
 use super::batch::{Renderer, Traded};
 use super::clients::{END_WITHIN, Refused, Sent, close_all, put};
 use super::faults::Chaos;
+use super::history::{History, Watched};
 use super::schedule::{Burst, Schedule};
 use super::server::{Answer, Ask, Control, Inbox, Item, PATIENCE, pick};
 use super::subscriptions::Subscriptions;
@@ -57,6 +58,7 @@ struct Client {
 pub struct Synthetic {
     world: World,
     renderer: Renderer,
+    history: History,
     clients: Vec<Client>,
     inbox: Inbox,
     truth: Option<Truth>,
@@ -80,6 +82,7 @@ impl Synthetic {
         Ok(Synthetic {
             world,
             renderer,
+            history: History::new(options.seed, options.symbols),
             clients: Vec::new(),
             inbox,
             truth,
@@ -112,7 +115,7 @@ impl Synthetic {
                 () = super::stopped(&mut stop) => break,
                 () = super::until(until) => break,
                 Some(control) = self.inbox.control.recv() => self.control(control).await,
-                Some(ask) = self.inbox.asks.recv() => answer(&self.world, ask),
+                Some(ask) = self.inbox.asks.recv() => answer(&self.world, &self.history, ask),
                 _ = second.tick() => self.each_second(),
                 _ = tick.tick(), if self.origin.is_some() => self.advance().await?,
             }
@@ -137,8 +140,8 @@ impl Synthetic {
                 };
                 let text = client.subscriptions.request(&text, &self.world.symbols);
                 let item = Item::Message(text.into());
-                let world = &self.world;
-                let answered = |ask| answer(world, ask);
+                let (world, history) = (&self.world, &self.history);
+                let answered = |ask| answer(world, history, ask);
                 let taken = put(
                     &client.queue,
                     item,
@@ -203,7 +206,11 @@ impl Synthetic {
                 let due_ns = origin.wall_ns + schedule.wall(at).as_nanos() as i64;
                 self.renderer.now_ms = due_ns / 1_000_000;
             }
-            self.world.step(&mut self.renderer);
+            let mut sink = Watched {
+                renderer: &mut self.renderer,
+                history: &mut self.history,
+            };
+            self.world.step(&mut sink);
         }
         self.dispatch().await
     }
@@ -232,7 +239,7 @@ impl Synthetic {
             let text = std::mem::replace(&mut self.renderer.text, fresh);
             let text = axum::body::Bytes::from(text);
             let trades = Arc::new(std::mem::take(&mut self.renderer.trades));
-            let world = &self.world;
+            let (world, history) = (&self.world, &self.history);
             let mut slow = Vec::new();
             for client in &self.clients {
                 let s = &client.subscriptions;
@@ -246,7 +253,7 @@ impl Synthetic {
                     parts,
                     trades,
                 };
-                let answered = |ask| answer(world, ask);
+                let answered = |ask| answer(world, history, ask);
                 let taken = put(
                     &client.queue,
                     item,
@@ -297,8 +304,8 @@ impl Synthetic {
             self.dispatch().await?;
         }
         let clients = self.clients.drain(..).map(|c| (c.id, c.queue)).collect();
-        let world = &self.world;
-        close_all(clients, &mut self.inbox, |ask| answer(world, ask)).await;
+        let (world, history) = (&self.world, &self.history);
+        close_all(clients, &mut self.inbox, |ask| answer(world, history, ask)).await;
         self.retire(true)?;
         let played = self.renderer.chaos().played;
         self.sent.disconnects = played.disconnects;
@@ -316,7 +323,7 @@ impl Synthetic {
 }
 
 /// Answers a REST request. A requester that has gone is no concern of ours.
-fn answer(world: &World, ask: Ask) {
+fn answer(world: &World, history: &History, ask: Ask) {
     let (path, query) = ask.path.split_once('?').unwrap_or((&ask.path, ""));
     let now_ms = clock::now_ns() / 1_000_000;
     let answer = match path {
@@ -324,10 +331,13 @@ fn answer(world: &World, ask: Ask) {
         "/api/v3/time" => Answer::ok(json!({"serverTime": now_ms}).to_string()),
         "/api/v3/exchangeInfo" => Answer::ok(listing(&world.symbols, now_ms)),
         "/api/v3/depth" => depth(world, query),
-        _ => Answer {
-            status: 404,
-            body: json!({"code": -1, "msg": "Not found."}).to_string(),
-        },
+        _ => {
+            let answer = history.answer(world, &ask.path, now_ms / 1_000);
+            answer.unwrap_or_else(|| Answer {
+                status: 404,
+                body: json!({"code": -1, "msg": "Not found."}).to_string(),
+            })
+        }
     };
     let _ = ask.reply.send(answer);
 }

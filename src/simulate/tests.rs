@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::capture::{Dir, Line, Writer};
+use crate::exchanges::trades::{Hole, Pages, PastTrade};
 use crate::exchanges::{BookRule, Channels, Exchange, Frame, Hosts, Limits, Output, Plan};
 use crate::exchanges::{Reject, Request, Rest};
-use crate::market::{Instrument, InstrumentId};
+use crate::market::{Bar, Instrument, InstrumentId, Scale};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -242,6 +243,70 @@ async fn raw_paths_have_no_wrapper_and_unknown_paths_do_not_exist() {
     running.stop().await.expect("stops");
 }
 
+#[tokio::test]
+async fn candles_are_of_the_trades_that_were_sent() {
+    let running = start(Options::default()).await.expect("starts");
+    let mut socket = connect(&format!("{}/ws/btcusdt@trade", running.ws)).await;
+    let mut prices = Vec::new();
+    while prices.len() < 5 {
+        let trade = next(&mut socket).await.expect("a trade");
+        prices.push(trade["p"].clone());
+    }
+    let path = "/api/v3/klines?symbol=BTCUSDT&interval=1m&limit=3";
+    let (status, rows) = get(&running.rest, path).await;
+    let rows = rows.as_array().expect("rows");
+    assert_eq!(status, 200);
+    let number = |v: &Value| text(v).replace('.', "").parse::<u64>().expect("a price");
+    let highest = rows.iter().map(|row| number(&row[2])).max();
+    let lowest = rows.iter().map(|row| number(&row[3])).min();
+    for price in prices.iter().map(number) {
+        assert!(Some(price) <= highest && Some(price) >= lowest);
+    }
+    drop(socket);
+    running.stop().await.expect("stops");
+}
+
+#[tokio::test]
+async fn trades_by_rest_are_those_that_were_sent() {
+    let options = Options {
+        rate: 20_000,
+        faults: "malformed=0.2,duplicate_trade=0.2".parse().expect("faults"),
+        ..Options::default()
+    };
+    let running = start(options).await.expect("starts");
+    let mut socket = connect(&format!("{}/ws/ethusdt@trade", running.ws)).await;
+    let mut sent: BTreeMap<u64, Value> = BTreeMap::new();
+    while sent.len() < 40 {
+        let Some(Ok(message)) = socket.next().await else {
+            panic!("it goes on");
+        };
+        let trade = serde_json::from_str::<Value>(message.to_text().unwrap_or_default());
+        // Not a ping, and not a torn one.
+        if let Ok(trade) = trade {
+            let id = trade["t"].as_u64().expect("an id");
+            sent.insert(id, trade);
+        }
+    }
+    let first = sent.keys().next().expect("a trade");
+    let path = format!("/api/v3/historicalTrades?symbol=ETHUSDT&fromId={first}&limit=40");
+    let (status, rows) = get(&running.rest, &path).await;
+    let rows = rows.as_array().expect("rows");
+    assert_eq!((status, rows.len()), (200, 40));
+    for (row, (id, trade)) in rows.iter().zip(&sent) {
+        assert_eq!(row["id"].as_u64(), Some(*id));
+        for (rest, stream) in [
+            ("price", "p"),
+            ("qty", "q"),
+            ("time", "T"),
+            ("isBuyerMaker", "m"),
+        ] {
+            assert_eq!(row[rest], trade[stream], "{rest} of {id}");
+        }
+    }
+    drop(socket);
+    running.stop().await.expect("stops");
+}
+
 /// An exchange as far as a playback needs one: acks say "ok", books are at `/book/NAME`.
 struct Venue;
 
@@ -259,6 +324,8 @@ impl Exchange for Venue {
         Limits {
             messages_per_second: 1,
             snapshots_per_second: 1,
+            candles_per_second: 1,
+            trades_per_second: 1,
             instruments_per_connection: 1,
             silence: Duration::from_secs(1),
             ping: None,
@@ -284,6 +351,32 @@ impl Exchange for Venue {
     }
     fn snapshot_path(&self, native: &str) -> Option<String> {
         Some(format!("/book/{native}"))
+    }
+    fn candles(&self, _: &str, _: i64, _: u32, _: i64) -> Option<String> {
+        None
+    }
+    fn parse_candles(
+        &self,
+        _: &[u8],
+        _: i64,
+        _: i64,
+        _: Scale,
+        _: Scale,
+    ) -> Result<Vec<Bar>, Reject> {
+        Ok(Vec::new())
+    }
+    fn trade_pages(&self) -> Pages {
+        Pages {
+            most: 1,
+            from_the_end: false,
+            gapless: true,
+        }
+    }
+    fn trades_since(&self, _: &str, _: &Hole) -> Option<String> {
+        None
+    }
+    fn parse_trades(&self, _: &[u8]) -> Result<Vec<PastTrade>, Reject> {
+        Ok(Vec::new())
     }
     fn classify(&self, url: &str) -> Rest {
         match url.split_once("/book/") {

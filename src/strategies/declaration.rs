@@ -1,8 +1,9 @@
 //! Does what a strategy's file declares hold together? Asked by `tickforge strategies`; the tests
 //! ask it of every strategy that is built in.
 
+use crate::strategy::instance::RESERVED;
 use crate::strategy::parameters::{self, canonical};
-use crate::strategy::{Entry, Parameter, TIMEFRAMES, Value, WarmUp};
+use crate::strategy::{Entry, LEGS, Parameter, TIMEFRAMES, Value, WarmUp};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The warm-up with all defaults, or what is wrong with the declaration.
@@ -17,7 +18,16 @@ pub fn examine(entry: &Entry) -> Result<WarmUp, String> {
             "its SPEC's name is {name}, which is not its file's"
         ));
     }
+    if !(1..=LEGS).contains(&usize::from(spec.legs)) {
+        return Err(format!("it must look at 1 to {LEGS} instruments"));
+    }
     for (i, parameter) in spec.parameters.iter().enumerate() {
+        if RESERVED.contains(&parameter.name) {
+            let name = parameter.name;
+            return Err(format!(
+                "parameter {name} has a name that sections use themselves"
+            ));
+        }
         declared_well(parameter)?;
         if spec.parameters[..i]
             .iter()
@@ -83,7 +93,9 @@ fn message(panic: &(dyn std::any::Any + Send)) -> &str {
 mod tests {
     use super::*;
     use crate::strategy::{Parameters, Spec, Strategy, Streams};
+    use serde::{Deserialize, Serialize};
 
+    #[derive(Serialize, Deserialize)]
     struct Silent;
     impl Strategy for Silent {}
 
@@ -126,7 +138,22 @@ mod tests {
             max: Some(Value::Float(3.0)),
             ..FAST
         };
+        const NAMED: Parameter = Parameter {
+            name: "only",
+            ..FAST
+        };
         for (spec, expected) in [
+            (
+                Spec { legs: 0, ..GOOD },
+                "it must look at 1 to 8 instruments",
+            ),
+            (
+                Spec {
+                    parameters: &[NAMED],
+                    ..GOOD
+                },
+                "parameter only has a name that sections use themselves",
+            ),
             (
                 Spec {
                     name: "other",

@@ -6,7 +6,7 @@ use crate::market::{
     Bar, BookDelta, Event, Flags, Instrument, Market, Quote, Side, Trade, decimal,
 };
 use crate::state::{BookChange, MarketState};
-use crate::strategy::{Context, Draft, Drafts, Parameters, Spec, Strategy, Value};
+use crate::strategy::{Context, Draft, Drafts, Group, Parameters, Spec, Strategy, Value};
 use rust_decimal::Decimal;
 use std::sync::Arc;
 
@@ -164,6 +164,8 @@ impl Bench {
                 timeframe: 0,
                 state: &self.state,
                 event,
+                leg: 0,
+                group: &Group::ONE,
             },
             &mut out,
         );

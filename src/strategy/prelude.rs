@@ -7,4 +7,5 @@ pub use super::{
 pub use crate::indicators::*;
 pub use crate::market::{Bar, BarSpec, Quote, Side, Trade};
 pub use crate::signal::{SignalType, Source};
+pub use serde::{Deserialize, Serialize};
 pub use ta::Next;

@@ -3,6 +3,7 @@
 
 use crate::frames::{Path, frames};
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 use tickforge::engine::{Collect, Plan};
 use tickforge::market::{Bar, BarSpec, Quote, Trade};
 use tickforge::signal::SignalType;
@@ -12,6 +13,7 @@ use tickforge::strategy::{
 };
 
 /// Says "buy" at every trade.
+#[derive(Serialize, Deserialize)]
 struct Always;
 
 impl Strategy for Always {
@@ -21,6 +23,7 @@ impl Strategy for Always {
 }
 
 /// Says "sell" at every book message.
+#[derive(Serialize, Deserialize)]
 struct OnBook;
 
 impl Strategy for OnBook {
@@ -33,6 +36,7 @@ impl Strategy for OnBook {
 }
 
 /// Panics at its tenth trade.
+#[derive(Serialize, Deserialize)]
 struct Panics(u32);
 
 impl Strategy for Panics {
@@ -86,10 +90,7 @@ static ENTRIES: [Entry; 3] = [
 fn plans() -> Vec<Plan> {
     ENTRIES
         .iter()
-        .map(|entry| Plan {
-            entry,
-            parameters: Parameters(Vec::new()),
-        })
+        .map(|entry| Plan::new(entry, Parameters(Vec::new())))
         .collect()
 }
 
@@ -198,6 +199,7 @@ fn a_change_of_scale_changes_no_value() {
 }
 
 /// Says which kind of bar has closed.
+#[derive(Serialize, Deserialize)]
 struct OnBars;
 
 impl Strategy for OnBars {
@@ -243,10 +245,9 @@ fn a_strategy_hears_of_all_its_kinds_of_bars_and_no_two_signals_have_one_id() {
             digest: "4",
         },
     ];
-    let plans = BARS.iter().map(|entry| Plan {
-        entry,
-        parameters: defaults(entry.spec),
-    });
+    let plans = BARS
+        .iter()
+        .map(|entry| Plan::new(entry, defaults(entry.spec)));
     let mut path = Path::with(plans.collect(), Collect::default());
     assert_eq!(
         path.made.refused,

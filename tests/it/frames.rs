@@ -42,7 +42,7 @@ impl Outbox for Counted {
     }
     fn suppressed(&mut self) {}
     fn switched_off(&mut self) {}
-    fn strategy_stopped(&mut self, strategy: &'static str, _instrument: InstrumentId) {
+    fn strategy_stopped(&mut self, strategy: &str, _instrument: InstrumentId) {
         panic!("{strategy} panicked");
     }
 }

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use tickforge::config::{JournalConfig, JournalSync};
 use tickforge::publishers::journal::{self, Cursor, Journal, Reader, System};
 
-/// A daemon without InfluxDB, its configuration in `dir`.
+/// A daemon without InfluxDB, its configuration in `dir`. It does not ask for what was before its
+/// start: it lives for less than that takes.
 pub fn configuration(
     dir: &Path,
     exchange: &Exchange,
@@ -22,6 +23,7 @@ pub fn configuration(
     let text = format!(
         "name = \"it\"\ndata_dir = {:?}\n\
          [exchanges.binance]\nsymbols = [\"*\"]\nws = {:?}\nrest = {:?}\nsnapshots_per_second = 200\n\
+         [ingest]\nhistory = false\n\
          [stores.postgres]\nurl = {postgres:?}\n[stores.redis]\nurl = {redis:?}\n{}{STRATEGIES}",
         dir.join("data"),
         exchange.ws,

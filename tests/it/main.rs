@@ -32,6 +32,7 @@ mod influx_setup;
 mod ingest;
 mod keyspace;
 mod kill;
+mod kit;
 mod life;
 mod load;
 #[cfg(feature = "influxdb2")]
@@ -49,6 +50,7 @@ mod redis_failover;
 mod redis_servers;
 mod redis_speed;
 mod replay;
+mod restart;
 mod rights;
 mod rows;
 mod schema;

@@ -100,6 +100,7 @@ pub fn entry(seq: u64, symbol: &str) -> Entry {
         schema: 1,
         signal_id: Uuid::from_u128(0x5163_0000 + u128::from(seq)),
         producer: "host1".to_owned(),
+        shadow: false,
         strategy: "ema_cross".to_owned(),
         strategy_version: "1.0+abc".to_owned(),
         parameters: json!({"fast": 12}),

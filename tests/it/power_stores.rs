@@ -21,6 +21,7 @@ use tickforge::publishers::postgres::PostgresSink;
 use tickforge::publishers::redis::RedisSink;
 use tickforge::publishers::{Entry, SignalSink, SinkError};
 use tickforge::ring::ring;
+use tickforge::signal::descriptions::Descriptions;
 use tickforge::signal::record::{Described, SignalRecord};
 use tickforge::signal::{
     DataQuality, Features, Percent, Reasoning, Signal, SignalType, Source, Timing,
@@ -33,6 +34,7 @@ fn signal(n: u64) -> Signal {
     Signal {
         id: Uuid::from_u128(0x7057_0000_0000 + u128::from(n)),
         strategy: 0,
+        setting: 0,
         instrument: 0,
         signal_type: SignalType::Buy,
         source: Source::TechnicalAnalysis,
@@ -142,11 +144,7 @@ impl World {
         let (published, end) = watch::channel(opened.last_seq);
         let context = JournalContext {
             producer: "host1".to_owned(),
-            described: Arc::new(vec![Described {
-                strategy: "ema_cross",
-                version: "1".to_owned(),
-                parameters: serde_json::json!({}),
-            }]),
+            descriptions: descriptions(),
             registry: Arc::clone(&self.registry),
             metrics: Arc::clone(&metrics),
             clock: Clock::system(),
@@ -282,4 +280,15 @@ async fn stored(url: &str) -> BTreeSet<String> {
     let ids = sqlx::query_scalar::<_, String>("SELECT id::text FROM trading_signals");
     let ids = ids.fetch_all(&mut db).await.expect("signals");
     ids.into_iter().collect()
+}
+
+fn descriptions() -> Arc<Descriptions> {
+    let all = Descriptions::default();
+    all.add(Described {
+        strategy: "ema_cross".into(),
+        version: "1".to_owned(),
+        parameters: serde_json::json!({}),
+        shadow: false,
+    });
+    Arc::new(all)
 }

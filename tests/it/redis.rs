@@ -59,6 +59,7 @@ pub fn record(seq: u64) -> SignalRecord {
         schema: 1,
         signal_id: Uuid::from_u128(u128::from(seq)),
         producer: "host1".to_owned(),
+        shadow: false,
         strategy: "ema_cross".to_owned(),
         strategy_version: "1".to_owned(),
         parameters: json!({"fast": 12}),

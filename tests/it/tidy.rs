@@ -357,6 +357,7 @@ const USES: [(&str, &[&str]); 32] = [
             "outcome",
             "signal",
             "state",
+            "strategy",
         ],
     ),
     (

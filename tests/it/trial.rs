@@ -9,15 +9,21 @@ use std::time::{Duration, Instant};
 use tickforge::engine::Plan;
 use tickforge::indicators::Sma;
 use tickforge::strategies::defaults;
-use tickforge::strategy::Entry;
 use tickforge::strategy::prelude::*;
+use tickforge::strategy::{Entry, Instance};
 use tickforge::trial::{Report, Rule, Trial};
 
 /// A mean of `n` trades, and a signal where the price crosses it.
+#[derive(Serialize, Deserialize)]
 struct Crossing {
     mean: Sma,
     above: Option<bool>,
+    #[serde(skip, default = "honest")]
     odd: fn(&Trade) -> Option<f64>,
+}
+
+fn honest() -> fn(&Trade) -> Option<f64> {
+    |_| None
 }
 
 impl Strategy for Crossing {
@@ -84,7 +90,7 @@ fn tried(spec: &'static Spec) -> Report {
     }));
     let parameters = defaults(spec);
     let trial = Trial {
-        plan: Plan { entry, parameters },
+        plan: Plan::new(entry, parameters),
         files: &[file],
         exchange: None,
     };
@@ -140,6 +146,7 @@ fn one_that_needs_more_history_than_it_says_is_caught() {
     caught(&SPEC, Rule::WarmUpSuffices);
 }
 
+#[derive(Serialize, Deserialize)]
 struct Hurried {
     mean: Sma,
     first: Option<f64>,
@@ -223,4 +230,43 @@ fn the_shipped_strategies_are_told_what_they_keep() {
         assert!(strategy["signals"].as_u64() > Some(10), "{strategy}");
     }
     assert_eq!(out.status.success(), ok);
+}
+
+#[test]
+fn what_is_shipped_keeps_its_own_promises() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file: PathBuf = dir.path().join("market.capture.jsonl.zst");
+    write_capture(&file, 60_000);
+    for (name, parameters) in [
+        (
+            "ema_cross",
+            "bar = \"100ms\"\nfast = 3\nslow = 7\natr = 5\nmin_gap_bp = 0.0",
+        ),
+        (
+            "rsi_reversion",
+            "bar = \"100ms\"\nperiod = 5\nmin_atr_bp = 0.0",
+        ),
+    ] {
+        let entry = tickforge::strategies::find(name).expect("it is shipped");
+        let section = Instance {
+            parameters: parameters.parse().expect("TOML"),
+            ..Instance::of(name)
+        };
+        let trial = Trial {
+            plan: Plan::configured(name, entry, &section).expect("a plan"),
+            files: std::slice::from_ref(&file),
+            exchange: None,
+        };
+        let report = trial.run().expect("it runs");
+        // Time is the machine's; another test looks at it.
+        let broken = report
+            .findings
+            .iter()
+            .filter(|f| f.rule != Rule::WithinBudget);
+        assert_eq!(broken.count(), 0, "{name}: {report:?}");
+        assert!(
+            report.signals > 20 && report.warm_up_judged,
+            "{name}: {report:?}"
+        );
+    }
 }

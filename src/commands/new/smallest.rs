@@ -6,7 +6,7 @@ pub const SPEC: Spec = Spec {
     new: |_| Ok(Box::new(Smallest(Sma::new(20)))),
     ..Spec::on_bars("smallest", BarSpec::Trades(100))
 };
-
+#[derive(Serialize, Deserialize)]
 struct Smallest(Sma);
 impl Strategy for Smallest {
     fn on_bar(&mut self, ctx: &Context, bar: &Bar, out: &mut Drafts) {

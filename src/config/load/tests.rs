@@ -28,6 +28,7 @@ static STRATEGIES: [Entry; 1] = [Entry {
 }];
 
 fn only_12(reason: String) -> Result<Box<dyn crate::strategy::Strategy>, String> {
+    #[derive(serde::Serialize, serde::Deserialize)]
     struct Silent;
     impl crate::strategy::Strategy for Silent {}
     if reason.contains("= 12 ") {

@@ -4,13 +4,16 @@
 //! Docs: <https://docs.kraken.com/api/docs/websocket-v2/book> and its neighbours. No sockets, no
 //! clocks. Called by the feed on the ingest thread, all of it but `decode` on the cold path.
 
+mod candles;
 mod cursor;
 mod decode;
+mod trades;
 
+use super::trades::{Hole, Pages, PastTrade};
 use super::{
     BookRule, Channels, Exchange, Frame, Hosts, Limits, Output, Plan, Reject, Request, Rest,
 };
-use crate::market::{Instrument, InstrumentId, Market};
+use crate::market::{Bar, Instrument, InstrumentId, Market, Scale};
 use anyhow::{Context, bail};
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -46,6 +49,9 @@ impl Exchange for Kraken {
             messages_per_second: 5,
             // Books come by the stream; the figure only paces the instrument list.
             snapshots_per_second: 1,
+            // One a second and address is within bounds.
+            candles_per_second: 1,
+            trades_per_second: 1,
             instruments_per_connection: 100,
             // A heartbeat comes every second in which nothing else does.
             silence: Duration::from_secs(10),
@@ -97,13 +103,40 @@ impl Exchange for Kraken {
         None
     }
 
+    fn candles(&self, native: &str, interval_ns: i64, count: u32, now_ns: i64) -> Option<String> {
+        candles::path(native, interval_ns, count, now_ns)
+    }
+
+    fn parse_candles(
+        &self,
+        body: &[u8],
+        interval_ns: i64,
+        now_ns: i64,
+        price_scale: Scale,
+        amount_scale: Scale,
+    ) -> Result<Vec<Bar>, Reject> {
+        candles::parse(body, interval_ns, now_ns, (price_scale, amount_scale))
+    }
+
+    fn trade_pages(&self) -> Pages {
+        trades::PAGES
+    }
+
+    fn trades_since(&self, native: &str, hole: &Hole) -> Option<String> {
+        trades::path(native, hole)
+    }
+
+    fn parse_trades(&self, body: &[u8]) -> Result<Vec<PastTrade>, Reject> {
+        trades::parse(body)
+    }
+
     fn classify(&self, url: &str) -> Rest {
         let path = url.split('?').next().unwrap_or(url);
         if path.ends_with(LISTING) {
-            Rest::Listing
-        } else {
-            Rest::Other
+            return Rest::Listing;
         }
+        let past = candles::classify(url).or_else(|| trades::classify(url));
+        past.unwrap_or(Rest::Other)
     }
 
     fn decode(&mut self, frame: &[u8], out: &mut Output) -> Result<Frame, Reject> {
@@ -278,6 +311,15 @@ fn today(asset: &str) -> &str {
     match asset {
         "XBT" => "BTC",
         "XDG" => "DOGE",
+        _ => asset,
+    }
+}
+
+/// The reverse of [`today`].
+fn in_the_list(asset: &str) -> &str {
+    match asset {
+        "BTC" => "XBT",
+        "DOGE" => "XDG",
         _ => asset,
     }
 }

@@ -1,6 +1,6 @@
 //! HOT PATH. All kinds of bars that anybody wants of one instrument, each made once.
 
-use super::{Bar, BarBuilder, BarKind};
+use super::{Bar, BarBuilder, BarKind, Past};
 use serde::{Deserialize, Serialize};
 
 /// The builders of one instrument. Bars are handed out with the index of their kind; those that
@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bars {
     builders: Vec<BarBuilder>,
+    /// By builder: those that closed last.
+    past: Vec<Past>,
     /// No bar of time is over before this.
     due_ns: i64,
     /// No builder below this index has a bar that a trade closed.
@@ -36,6 +38,7 @@ impl Bars {
         let known = self.builders.iter().position(|b| b.kind() == kind);
         known.unwrap_or_else(|| {
             self.builders.push(builder);
+            self.past.push(Past::default());
             // It may have an open bar already.
             (self.due_ns, self.closed) = (i64::MIN, 0);
             self.builders.len() - 1
@@ -58,6 +61,45 @@ impl Bars {
         self.builders.iter()
     }
 
+    /// The bars of a kind that closed last. Panics where no [`Bars::add`] gave this index.
+    pub fn past(&self, index: usize) -> &Past {
+        &self.past[index]
+    }
+
+    /// To keep at least so many closed bars of a kind. Allocates.
+    #[cold]
+    pub fn keep(&mut self, index: usize, count: usize) {
+        self.past[index].keep(count);
+    }
+
+    /// Goes on where `saved` stood, with those of its kinds that are wanted here.
+    #[cold]
+    pub fn take_over(&mut self, saved: Bars) {
+        for (builder, past) in saved.builders.into_iter().zip(saved.past) {
+            let mut builders = self.builders.iter();
+            let Some(index) = builders.position(|b| b.kind() == builder.kind()) else {
+                continue;
+            };
+            self.builders[index] = builder;
+            self.past[index].take_over(&past);
+        }
+        (self.due_ns, self.closed) = (i64::MIN, 0);
+    }
+
+    /// Puts bars of time from elsewhere among those of a kind that are kept, oldest first. One that
+    /// is open here and closed there was interrupted: what is known elsewhere is whole.
+    #[cold]
+    pub fn fill(&mut self, index: usize, bars: &[Bar]) {
+        let builder = &mut self.builders[index];
+        let open = builder.open_bar().map_or(i64::MAX, |open| open.start_ns);
+        if let Some(whole) = bars.iter().find(|bar| bar.start_ns == open) {
+            builder.give_up(whole.end_ns);
+        }
+        let open = builder.open_bar().map_or(i64::MAX, |open| open.start_ns);
+        let closed = bars.partition_point(|bar| bar.start_ns < open);
+        self.past[index].fill(&bars[..closed]);
+    }
+
     /// Time has come to `now_ns`: a bar of time that is over, if any. Call before [`Bars::trade`],
     /// until it says `None`.
     #[inline]
@@ -71,6 +113,7 @@ impl Bars {
     fn close_first_due(&mut self, now_ns: i64) -> Option<(usize, Bar)> {
         for (i, builder) in self.builders.iter_mut().enumerate() {
             if let Some(bar) = builder.close_due(now_ns) {
+                self.past[i].push(&bar);
                 return Some((i, bar));
             }
         }
@@ -99,6 +142,7 @@ impl Bars {
     pub fn next_closed(&mut self) -> Option<(usize, Bar)> {
         while let Some(builder) = self.builders.get_mut(self.closed) {
             if let Some(bar) = builder.next_closed() {
+                self.past[self.closed].push(&bar);
                 return Some((self.closed, bar));
             }
             self.closed += 1;
@@ -121,6 +165,9 @@ impl Bars {
     ) {
         for builder in &mut self.builders {
             builder.rescale(&price, &amount);
+        }
+        for past in &mut self.past {
+            past.rescale(&price, &amount);
         }
     }
 }

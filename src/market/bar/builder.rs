@@ -149,6 +149,13 @@ impl BarBuilder {
         Some(closed)
     }
 
+    /// Drops the open bar of time, which is known whole from elsewhere and ends at `end_ns`.
+    #[cold]
+    pub(super) fn give_up(&mut self, end_ns: i64) {
+        self.bar = Bar::default();
+        self.closed_ns = self.closed_ns.max(end_ns);
+    }
+
     /// Whether [`BarBuilder::next_closed`] has something.
     #[inline]
     pub(super) fn has_closed(&self) -> bool {
@@ -182,21 +189,8 @@ impl BarBuilder {
     ) {
         let quote = Requote::new(&price, &amount);
         self.kind = self.kind.rescaled(&price, &amount, quote.as_ref());
-        let b = self.bar;
-        let converted = (|| {
-            let bar = Bar {
-                open: price(b.open)?,
-                high: price(b.high)?,
-                low: price(b.low)?,
-                close: price(b.close)?,
-                volume: amount(b.volume)?,
-                taker_buy_volume: amount(b.taker_buy_volume)?,
-                notional: quote.as_ref()?.of(b.notional)?,
-                ..b
-            };
-            Some((bar, self.grid.rescaled(&price)?))
-        })();
-        match converted {
+        let bar = self.bar.rescaled(&price, &amount);
+        match bar.zip(self.grid.rescaled(&price)) {
             Some((bar, grid)) => (self.bar, self.grid) = (bar, grid),
             None => {
                 (self.bar, self.grid) = (Bar::default(), Grid::default());

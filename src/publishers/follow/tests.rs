@@ -178,6 +178,26 @@ async fn whatever_the_store_does_each_signal_is_there_once() {
 }
 
 #[tokio::test]
+async fn what_is_on_trial_goes_to_no_store_and_holds_nothing_up() {
+    let mut bench = bench(&[]);
+    for n in 1..=30 {
+        let mut record = sample::record(n);
+        // The last ones, too: nothing is left to be delivered behind them.
+        record.shadow = n % 3 == 0 || n > 25;
+        let json = serde_json::to_vec(&record).expect("JSON");
+        bench.journal.append(&json).expect("appends");
+        bench.journal.commit(false).expect("commits");
+    }
+    assert_eq!(bench.run(Duration::from_secs(5)).await, 0);
+    let published = (1..=25).filter(|n| n % 3 != 0);
+    assert_eq!(bench.rows(), published.collect::<Vec<_>>());
+    assert_eq!(bench.taken.load(Ordering::Relaxed), 30);
+    // The next run begins behind them.
+    bench.run(Duration::from_secs(5)).await;
+    assert_eq!(bench.sink.0.borrow().resumed, [25]);
+}
+
+#[tokio::test]
 async fn the_refused_are_quarantined_with_the_reason_and_the_rest_goes_on() {
     let mut bench = bench(&[Answer::Refuse(3), Answer::Refuse(0), Answer::Take]);
     (1..=25).for_each(|n| assert_eq!(bench.append(n), n));

@@ -12,7 +12,8 @@ use crate::metrics::Metrics;
 use crate::outcome::Decision;
 use crate::outcome::record::OutcomeRecord;
 use crate::ring::Consumer;
-use crate::signal::record::{Described, SignalRecord};
+use crate::signal::descriptions::Descriptions;
+use crate::signal::record::SignalRecord;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -30,7 +31,8 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 pub struct JournalContext {
     /// The daemon's configured name.
     pub producer: String,
-    pub described: Arc<Vec<Described>>,
+    /// What signals were made with.
+    pub descriptions: Arc<Descriptions>,
     pub registry: Arc<Registry>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
@@ -147,10 +149,10 @@ impl Writer {
         let context = &self.context;
         let written = match decision {
             Decision::Signal(signal) => {
-                let described = &context.described[usize::from(signal.strategy)];
+                let described = context.descriptions.get(signal.setting);
                 let instrument = context.registry.get(signal.instrument);
                 let (producer, sent_ns) = (&context.producer, context.clock.now_ns());
-                let record = SignalRecord::new(signal, described, &instrument, producer, sent_ns);
+                let record = SignalRecord::new(signal, &described, &instrument, producer, sent_ns);
                 serde_json::to_writer(&mut self.payload, &record)
             }
             Decision::Outcome(outcome) => {
@@ -261,7 +263,7 @@ mod tests {
         let metrics = Arc::new(Metrics::default());
         let context = JournalContext {
             producer: "host1".to_owned(),
-            described: sample::described(),
+            descriptions: sample::descriptions(),
             registry: sample::registry(),
             metrics: Arc::clone(&metrics),
             clock: Clock::system(),

@@ -171,7 +171,7 @@ mod tests {
     fn outcome(n: u64) -> OutcomeRecord {
         let signal = sample::signal(n);
         let outcome = Outcome {
-            open: Open::of(&signal, "ema_cross"),
+            open: Open::of(&signal, "ema_cross", false),
             instrument: 0,
             ending: Ending::Expired,
             exit_price: Some(signal.price),

@@ -144,6 +144,33 @@ pub fn recover(root: &Path) -> io::Result<Vec<(PathBuf, i64)>> {
     Ok(unmerged)
 }
 
+/// The files of a table's hours from the one of `from_ns` on, in the order of their rows.
+/// Unfinished ones, and those whose rows are in another, are left out.
+pub fn hours(root: &Path, table: &str, from_ns: i64) -> io::Result<Vec<PathBuf>> {
+    let mut hours = Vec::new();
+    for day in folders(&root.join(table))? {
+        for hour in folders(&day)? {
+            let start_ns = start_of(&hour).filter(|start| start + super::HOUR_NS > from_ns);
+            hours.extend(start_ns.map(|start_ns| (start_ns, hour)));
+        }
+    }
+    hours.sort();
+    let mut files = Vec::new();
+    for (_, hour) in hours {
+        let mut all = spans(&hour)?;
+        all.sort_unstable();
+        let merged = |span: &Span| all.iter().any(|other| span.within(*other));
+        let whole = all.iter().filter(|span| !merged(span));
+        files.extend(whole.map(|span| hour.join(span.name())));
+    }
+    Ok(files)
+}
+
+/// A whole file.
+pub fn read(path: &Path) -> anyhow::Result<DataFrame> {
+    Ok(reader(path)?.finish()?)
+}
+
 fn start_of(hour: &Path) -> Option<i64> {
     let day = hour.parent()?.file_name()?.to_str()?;
     clock::parse_rfc3339(&format!("{day}T{}:00:00Z", hour.file_name()?.to_str()?))

@@ -74,6 +74,7 @@ fn record(row: Row) -> Option<SignalRecord> {
         signal_id: row.id,
         producer: take("producer")?.as_str()?.to_owned(),
         strategy: take("strategy")?.as_str()?.to_owned(),
+        shadow: false,
         strategy_version: take("strategy_version")?.as_str()?.to_owned(),
         parameters: take("parameters")?,
         exchange: take("exchange")?.as_str()?.to_owned(),

@@ -487,6 +487,7 @@ mod tests {
             schema: 1,
             signal_id: Uuid::from_u128(7),
             producer: "host1".to_owned(),
+            shadow: false,
             strategy: "ema_cross".to_owned(),
             strategy_version: "1+0badcafe".to_owned(),
             parameters: json!({"fast": 12}),
