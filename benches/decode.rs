@@ -2,8 +2,9 @@
 //! run.
 //!
 //! `cargo bench -p tickforge-peers`; the lines that begin with "paired" compare in turn. The peers
-//! parse into what they need for the same job: simd-json into borrowed structs with fixed-point integers, `barter-data` into its own `MarketEvent` (its
-//! inner object only, without the stream's wrapper, which favours it).
+//! parse into what they need for the same job: simd-json into borrowed structs with fixed-point
+//! integers, `barter-data` into its own `MarketEvent` (its inner object only, without the stream's
+//! wrapper, which favours it).
 
 use barter_data::event::MarketIter;
 use barter_data::exchange::Connector;

@@ -35,14 +35,22 @@ pub fn dir(data_dir: &Path) -> PathBuf {
 pub fn load(dir: &Path, code: u64, max_age: Duration) -> HashMap<String, Vec<u8>> {
     let mut saved = HashMap::new();
     let (mut old, mut foreign) = (0, 0);
-    let oldest = clock::now_ns().saturating_sub(max_age.as_nanos().min(i64::MAX as u128) as i64);
+    let now_ns = clock::now_ns();
+    let oldest = now_ns.saturating_sub(max_age.as_nanos().min(i64::MAX as u128) as i64);
+    let day_ago = now_ns - 86_400_000_000_000;
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.extension().is_none_or(|e| e != "state") {
             continue;
         }
-        let read = std::fs::read(&path);
-        match read.map(|bytes| parsed(&bytes)) {
+        let file = std::fs::read(&path).map(|bytes| parsed(&bytes));
+        if let Ok(Some(file)) = &file
+            && file.saved_ns < day_ago
+        {
+            // Of an instrument that is followed no more. What cannot be removed stays.
+            let _ = std::fs::remove_file(&path);
+        }
+        match file {
             Ok(Some(file)) if file.code != code => foreign += 1,
             Ok(Some(file)) if file.saved_ns < oldest => old += 1,
             Ok(Some(file)) => {
@@ -208,6 +216,13 @@ mod tests {
         assert!(load(dir.path(), CODE, Duration::ZERO).is_empty());
         std::fs::write(&torn, b"x").expect("written");
         assert_eq!(load(dir.path(), CODE, LONG).len(), 1);
+        let days_old = clock::now_ns() - 2 * 86_400_000_000_000;
+        super::keep(dir.path(), CODE, days_old, "binance BTC/USDT", b"").expect("written");
+        assert!(load(dir.path(), CODE, LONG).is_empty());
+        assert!(
+            !dir.path().join("binance_BTC-USDT.state").exists(),
+            "removed"
+        );
     }
 
     #[test]
