@@ -89,6 +89,9 @@ pub struct ExchangeList {
     pub instruments: Vec<Arc<Instrument>>,
 }
 
+/// Bars of one interval, ns, oldest first.
+pub type PastBars = (i64, Vec<Bar>);
+
 /// All instruments of the process, appended as exchanges list them. Read on the cold path only.
 #[derive(Debug, Default)]
 pub struct Registry {
@@ -96,7 +99,7 @@ pub struct Registry {
     /// As they came.
     lists: RwLock<Vec<ExchangeList>>,
     /// Bars of time from before the run, by instrument and interval, ns, until they are taken.
-    past: Mutex<HashMap<InstrumentId, Vec<(i64, Vec<Bar>)>>>,
+    past: Mutex<HashMap<InstrumentId, Vec<PastBars>>>,
 }
 
 impl Registry {
@@ -134,7 +137,7 @@ impl Registry {
     }
 
     /// What was left for this instrument since the last call: interval, ns, and bars, oldest first.
-    pub fn take_bars(&self, id: InstrumentId) -> Vec<(i64, Vec<Bar>)> {
+    pub fn take_bars(&self, id: InstrumentId) -> Vec<PastBars> {
         let mut past = self.past.lock().unwrap_or_else(|e| e.into_inner());
         past.remove(&id).unwrap_or_default()
     }

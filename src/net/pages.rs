@@ -66,9 +66,9 @@ impl Progress {
         let new = &page[page.partition_point(|trade| trade.id <= last)..];
         self.check(new)?;
         let more = if self.pages.from_the_end {
-            self.from_the_end(new, full)?
+            self.backwards(new, full)?
         } else {
-            self.from_the_beginning(new, full)?
+            self.onwards(new, full)?
         };
         let reached = held
             .oldest
@@ -108,7 +108,7 @@ impl Progress {
     }
 
     /// True where there is more.
-    fn from_the_beginning(&mut self, new: &[PastTrade], full: bool) -> anyhow::Result<bool> {
+    fn onwards(&mut self, new: &[PastTrade], full: bool) -> anyhow::Result<bool> {
         let (Some(first), Some(newest)) = (new.first(), new.last()) else {
             if full {
                 bail!("the same trades come again after {}", self.after.0);
@@ -121,7 +121,7 @@ impl Progress {
     }
 
     /// True where there is more: older ones.
-    fn from_the_end(&mut self, new: &[PastTrade], full: bool) -> anyhow::Result<bool> {
+    fn backwards(&mut self, new: &[PastTrade], full: bool) -> anyhow::Result<bool> {
         let begins = new.first().map(place);
         let (begins, newest) = match (begins, self.end) {
             (Some(begins), None) => (begins, new.last().map_or(begins, place)),
