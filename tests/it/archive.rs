@@ -182,7 +182,7 @@ async fn nothing_is_lost_or_doubled(old: i64, kills: u64, most_ms: u64) {
 }
 
 #[tokio::test]
-async fn orders_are_archived_through_kills_while_new_ones_come() {
+async fn alone_orders_are_archived_through_kills_while_new_ones_come() {
     nothing_is_lost_or_doubled(20_000, 3, 400).await;
 }
 
