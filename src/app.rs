@@ -98,12 +98,11 @@ pub struct App {
 /// the configuration names none; those that look at several instruments need to be told which.
 pub fn plans(config: &Config) -> anyhow::Result<Vec<Plan>> {
     if config.strategies.is_empty() {
-        let all = strategies::ALL.iter().filter(|entry| entry.spec.legs <= 1);
         let plan = |entry: &'static Entry| {
             let name = entry.spec.name;
             Plan::configured(name, entry, &Instance::of(name))
         };
-        return all.map(plan).collect();
+        return strategies::by_default().map(plan).collect();
     }
     let plan = |(name, instance): (&String, &Instance)| {
         let entry = strategies::find(&instance.strategy)

@@ -13,6 +13,7 @@ mod warming;
 
 pub use collect::Collect;
 pub use plan::{Plan, Settings, Tuning};
+use saved::SavedHost;
 pub use saved::{CODE, Saved, last_trade};
 
 use crate::market::day::{History, Minute};
@@ -21,7 +22,7 @@ use crate::market::{Bar, Event, InstrumentId, Kind, Reason, Registry, Side, Tick
 use crate::outcome::{Open, Outcome, Watch};
 use crate::signal::Signal;
 use crate::signal::record::SignalRecord;
-use crate::state::{BookChange, MarketState};
+use crate::state::{Before, BookChange, MarketState};
 use crate::strategy::{Context, Drafts, Group, Strategy, Streams};
 use host::Host;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -100,6 +101,10 @@ pub struct Engine {
     past_promised: bool,
     /// What earlier runs remembered, of instruments that are not listed yet, by name.
     saved: Saved,
+    /// What they remembered of strategies over several instruments, not all of which are listed.
+    saved_hosts: Vec<SavedHost>,
+    /// Some wait only for the time of the others among their instruments.
+    rejoining: bool,
     /// By instrument: its open signals.
     watches: Vec<Watch>,
     /// By instrument: switched off.
@@ -125,6 +130,8 @@ impl Engine {
             settings: Arc::default(),
             past_promised: false,
             saved: Saved::new(),
+            saved_hosts: Vec::new(),
+            rejoining: false,
             watches: Vec::new(),
             off: Vec::new(),
             resumed: Vec::new(),
@@ -206,9 +213,8 @@ impl Engine {
     pub fn begin_again(&mut self) {
         for host in &mut self.hosts {
             let plan = &self.plans[usize::from(host.plan)];
-            let (legs, settings) = (host.legs.clone(), &self.settings);
             // It was made before, of the same.
-            if let Ok(cold) = Host::new(host.plan, plan, &legs, &mut self.markets, settings) {
+            if let Ok(cold) = host.cold(plan, &mut self.markets, &self.settings) {
                 *host = cold;
             }
         }
@@ -325,7 +331,7 @@ impl Engine {
             return;
         }
         if let Some(market) = self.markets[event.instrument as usize].as_deref_mut() {
-            if market.catching_up {
+            if market.before == Before::Awaited {
                 // Trades of the time before this are still to come.
                 return;
             }
@@ -367,6 +373,9 @@ impl Engine {
         {
             self.call(event, Call::Bar(builder, &bar, 0), out);
         }
+        if self.rejoining {
+            self.rejoin(out);
+        }
     }
 
     /// Bars of other kinds that this trade closed.
@@ -399,16 +408,14 @@ impl Engine {
         for (slot, leg) in &self.listeners[id] {
             let host = &mut self.hosts[*slot];
             let plan = usize::from(host.plan);
-            // What goes on from an earlier run sees what it missed, while it waits.
-            let waits = host.waiting && !(missed && host.restored);
-            if !host.streams.has(wanted) || waits || self.stopped[plan] {
+            if !host.streams.has(wanted) || host.waits(missed) || self.stopped[plan] {
                 continue;
             }
             let timeframe = match call {
                 Call::Bar(builder, bar, _) => {
                     let listens = host.bars[*leg].iter().position(|(b, _)| *b == builder);
                     let Some(timeframe) = listens else { continue };
-                    host.fed_ns = host.fed_ns.max(bar.end_ns);
+                    host.fed_ns[*leg] = host.fed_ns[*leg].max(bar.end_ns);
                     timeframe
                 }
                 _ => 0,

@@ -19,6 +19,20 @@ pub enum BookState {
     Synced,
 }
 
+/// What came of the time before the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Before {
+    /// Nothing, so far.
+    #[default]
+    Unasked,
+    /// It goes on from an earlier run, and trades that were missed are still to come.
+    Awaited,
+    /// The missed trades are in.
+    CaughtUp,
+    /// So are the bars from before; nothing more comes.
+    Told,
+}
+
 pub struct MarketState {
     pub instrument: Arc<Instrument>,
     pub price_scale: Scale,
@@ -32,8 +46,10 @@ pub struct MarketState {
     pub day: Day,
     pub bars: Bars,
     pub quality: DataQuality,
-    /// It goes on from an earlier run, and trades that were missed are still to come.
-    pub catching_up: bool,
+    /// Whether what happened before the run is still to be told.
+    pub before: Before,
+    /// A strategy over several instruments will want bars of this one once all are listed.
+    pub owes_bars: bool,
     /// Time of the newest event.
     pub now_ns: i64,
     pub checksums_ok: u64,
@@ -79,7 +95,8 @@ impl MarketState {
             day: Day::default(),
             bars: Bars::new(),
             quality: DataQuality::default(),
-            catching_up: false,
+            before: Before::Unasked,
+            owes_bars: false,
             now_ns: 0,
             checksums_ok: 0,
             checksums_failed: 0,

@@ -22,6 +22,12 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     ALL.iter().find(|e| e.spec.name == name)
 }
 
+/// Those that run where the configuration names none: on each instrument. Those over several
+/// instruments have to be told which.
+pub fn by_default() -> impl Iterator<Item = &'static Entry> {
+    ALL.iter().filter(|entry| entry.spec.legs <= 1)
+}
+
 /// All parameters of a strategy at their defaults.
 pub fn defaults(spec: &Spec) -> Parameters {
     Parameters(

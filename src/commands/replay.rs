@@ -116,7 +116,7 @@ pub(super) fn choose(config: &mut Config, only: &[String], set: &[String]) -> an
         known(config, strategy)?;
         if config.strategies.is_empty() {
             // All of them run: naming one must not stop the others.
-            let all = strategies::ALL.iter().map(|e| e.spec.name.to_owned());
+            let all = strategies::by_default().map(|e| e.spec.name.to_owned());
             config.strategies = all.map(|n| (n.clone(), Instance::of(&n))).collect();
         }
         let all = &mut config.strategies;
@@ -166,7 +166,9 @@ mod tests {
         assert_eq!(table["bar"].as_str(), Some("250ms"));
         assert_eq!(crate::app::plans(&config).expect("plans").len(), 1);
         let config = chosen("", &[], &["ema_cross.fast=3"]).expect("valid");
-        assert_eq!(config.strategies.len(), strategies::ALL.len());
+        let all = strategies::by_default().count();
+        assert_eq!(config.strategies.len(), all);
+        assert_eq!(crate::app::plans(&config).expect("plans").len(), all);
         let text = "[strategies.ema_cross]\nfast = 5\nslow = 9";
         let config = chosen(text, &[], &["ema_cross.fast=3"]).expect("valid");
         assert_eq!(

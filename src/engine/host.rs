@@ -4,7 +4,8 @@
 use super::plan::{Plan, Settings, key_of};
 use super::warming::Warming;
 use super::{Call, Markets};
-use crate::market::{Event, InstrumentId, Kind};
+use crate::market::event::MISSED_AT_MOST;
+use crate::market::{BarKind, BarSpec, Event, InstrumentId, Kind};
 use crate::signal::{DataQuality, Signal, Timing};
 use crate::state::{BookState, MarketState};
 use crate::strategy::{Context, Draft, LEGS, Parameters, Strategy, Streams, TIMEFRAMES};
@@ -32,10 +33,45 @@ pub(super) struct Host {
     pub restored: bool,
     /// Of which of its instruments what was before the run has come: a bit for each leg.
     answered: u8,
-    /// Bars that end here or earlier are known to it.
-    pub fed_ns: i64,
+    /// It waits only until all its instruments have come to this time, ns: where the first of them
+    /// was when the last had told what it missed.
+    pub rejoins_ns: Option<i64>,
+    /// By leg: bars that end here or earlier are known to it, ns.
+    pub fed_ns: ArrayVec<i64, LEGS>,
     /// All that its ids have in common: strategy, code version, parameters, exchange, symbol.
     pub namespace: Uuid,
+}
+
+/// Adds the bars that a plan listens to with these parameters to a market: their builders, and how
+/// many it is warmed by. The error names the instrument that they do not fit.
+#[cold]
+pub(super) fn add_bars(
+    plan: &Plan,
+    parameters: &Parameters,
+    market: &mut MarketState,
+) -> Result<ArrayVec<(usize, u32), TIMEFRAMES>, String> {
+    let counted = plan
+        .bars(parameters)
+        .into_iter()
+        .zip(plan.history(parameters));
+    let add = |(wanted, count): (BarSpec, u32)| {
+        let kind = wanted.at(market.price_scale, market.amount_scale);
+        let kind = kind.map_err(|why| {
+            let name = market.instrument.name();
+            format!("no bars {wanted} of {name}: {why}; choose another size")
+        })?;
+        let builder = market.bars.add(kind);
+        let mut kept = count as usize;
+        if !plan.groups.is_empty()
+            && let BarKind::Time(interval_ns) = kind
+        {
+            // What one leg missed waits here for what the others did.
+            kept += (MISSED_AT_MOST.as_nanos() / interval_ns.max(1) as u128) as usize;
+        }
+        market.bars.keep(builder, kept);
+        Ok((builder, count))
+    };
+    counted.map(add).collect()
 }
 
 impl Host {
@@ -66,11 +102,27 @@ impl Host {
             waiting: false,
             restored: false,
             answered: 0,
-            fed_ns: i64::MIN,
+            rejoins_ns: None,
+            fed_ns: ArrayVec::new(),
             namespace: Uuid::nil(),
         };
         host.describe(plan, &parameters, markets, settings)?;
         Ok(host)
+    }
+
+    /// The same anew: it has seen nothing, and waits for what this one waits for.
+    #[cold]
+    pub fn cold(
+        &self,
+        plan: &Plan,
+        markets: &mut Markets,
+        settings: &Settings,
+    ) -> Result<Host, String> {
+        Ok(Host {
+            waiting: self.waiting,
+            answered: self.answered,
+            ..Host::new(self.plan, plan, &self.legs, markets, settings)?
+        })
     }
 
     /// Other parameters, between two events. The instance takes them over, or a cold one with them
@@ -87,7 +139,8 @@ impl Host {
         let key = market.map(|m| key_of(&m.instrument)).unwrap_or_default();
         let parameters = plan.tuning.of(&key).clone();
         let cold = (plan.entry.spec.new)(&parameters)?;
-        let (warming, fed_ns, bars) = (self.warming, self.fed_ns, self.bars.clone());
+        let (warming, fed_ns) = (self.warming, self.fed_ns.clone());
+        let bars = self.bars.clone();
         self.describe(plan, &parameters, markets, settings)?;
         let same_bars = bars == self.bars;
         if same_bars && self.strategy.set(&parameters) {
@@ -113,29 +166,17 @@ impl Host {
             described.version.clone(),
             described.parameters.to_string(),
         ];
-        let (kinds, counts) = (plan.bars(parameters), plan.history(parameters));
         let mut bars = Vec::new();
         for id in &self.legs {
             let market = markets.get_mut(*id as usize).and_then(|m| m.as_deref_mut());
             let market = market.ok_or("its instrument is not listed")?;
             name.push(market.instrument.exchange.to_owned());
             name.push(market.instrument.symbol.clone());
-            let mut of_leg = ArrayVec::new();
-            for (wanted, count) in kinds.iter().zip(&counts) {
-                let kind = wanted.at(market.price_scale, market.amount_scale);
-                let kind = kind.map_err(|why| {
-                    let name = market.instrument.name();
-                    format!("no bars {wanted} of {name}: {why}; choose another size")
-                })?;
-                let builder = market.bars.add(kind);
-                market.bars.keep(builder, *count as usize);
-                of_leg.push((builder, *count));
-            }
-            bars.push(of_leg);
+            bars.push(add_bars(plan, parameters, market)?);
         }
         self.bars = bars;
         self.warming = Warming::new((plan.entry.spec.warm_up)(parameters));
-        self.fed_ns = i64::MIN;
+        self.fed_ns = self.legs.iter().map(|_| i64::MIN).collect();
         self.namespace = Uuid::new_v5(&NAMESPACE, name.join("\0").as_bytes());
         self.setting = settings.descriptions.add(described);
         Ok(())
@@ -163,6 +204,19 @@ impl Host {
     pub fn answered_by(&mut self, leg: usize) -> bool {
         self.answered |= 1 << leg;
         self.answered.count_ones() as usize >= self.legs.len()
+    }
+
+    /// Whether it does not see what happens now. What goes on from an earlier run sees what it
+    /// missed; with several legs only once all have told theirs, so that it sees them in order.
+    #[inline]
+    pub fn waits(&self, missed: bool) -> bool {
+        self.waiting && !(missed && self.restored && self.legs.len() == 1)
+    }
+
+    /// Whether what it missed can be shown to it once all its legs have told it: bars are kept.
+    pub fn joins_on(&self) -> bool {
+        let mut counts = self.bars.iter().flatten().map(|(_, count)| *count);
+        self.legs.len() == 1 || !self.streams.has(Streams::TRADES) && counts.all(|count| count > 0)
     }
 
     /// Whether a book that it looks at is not right.

@@ -10,7 +10,7 @@ use super::warming::Warming;
 use super::{Begun, Engine, Outbox};
 use crate::market::decimal::{self, Scale};
 use crate::market::{Bars, InstrumentId, Trade};
-use crate::state::MarketState;
+use crate::state::{Before, MarketState};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -41,10 +41,11 @@ struct SavedMarket {
 }
 
 #[derive(Serialize, Deserialize)]
-struct SavedHost {
+pub(super) struct SavedHost {
     namespace: Uuid,
     warming: Warming,
-    fed_ns: i64,
+    /// By leg.
+    fed_ns: Vec<i64>,
     memory: Vec<u8>,
 }
 
@@ -75,7 +76,7 @@ impl Engine {
             Some(SavedHost {
                 namespace: host.namespace,
                 warming: host.warming,
-                fed_ns: host.fed_ns,
+                fed_ns: host.fed_ns.to_vec(),
                 memory,
             })
         });
@@ -92,38 +93,57 @@ impl Engine {
         written.map(|bytes| *into = bytes).is_ok()
     }
 
-    /// Takes over what an earlier run remembered of an instrument that is being listed.
+    /// Takes over what an earlier run remembered of an instrument that is being listed, and of the
+    /// strategies that begin with it.
     #[cold]
     pub(super) fn restore<O: Outbox>(&mut self, id: InstrumentId, name: &str, out: &mut O) {
-        let Some(saved) = self.saved.remove(name) else {
-            return;
-        };
+        let saved = self.saved.remove(name);
         // Whoever kept it has checked it; what cannot be read all the same is not known.
-        let Ok(mut saved) = postcard::from_bytes::<SavedMarket>(&saved) else {
-            return;
-        };
-        let Some(market) = self.markets[id as usize].as_deref_mut() else {
-            return;
-        };
-        take_over(market, &mut saved);
-        market.catching_up = self.past_promised;
-        if !self.past_promised {
-            // What happened in between nobody will tell.
-            market.bars.gap();
+        let saved = saved.and_then(|bytes| postcard::from_bytes::<SavedMarket>(&bytes).ok());
+        if let Some(mut saved) = saved
+            && let Some(market) = self.markets[id as usize].as_deref_mut()
+        {
+            take_over(market, &mut saved);
+            if self.past_promised {
+                market.before = Before::Awaited;
+            } else {
+                // What happened in between nobody will tell.
+                market.bars.gap();
+            }
+            self.saved_hosts.append(&mut saved.hosts);
         }
-        for (slot, leg) in &self.listeners[id as usize] {
-            let host = &mut self.hosts[*slot];
-            let ours = |saved: &&SavedHost| saved.namespace == host.namespace && *leg == 0;
-            let Some(saved) = saved.hosts.iter().find(ours) else {
-                continue;
-            };
-            if host.strategy.restore(&saved.memory).is_ok() {
-                (host.warming, host.fed_ns) = (saved.warming, saved.fed_ns);
-                host.restored = true;
-                let name = &self.plans[usize::from(host.plan)].name;
-                out.begun(name, id, Begun::Restored);
+        for listener in 0..self.listeners[id as usize].len() {
+            let (slot, _) = self.listeners[id as usize][listener];
+            self.restore_host(slot, id, out);
+        }
+    }
+
+    /// An instance goes on, if its memory is there. It is with the first of its instruments; the
+    /// instance begins with the last that is listed.
+    fn restore_host<O: Outbox>(&mut self, slot: usize, id: InstrumentId, out: &mut O) {
+        let host = &mut self.hosts[slot];
+        let ours = |saved: &mut SavedHost| saved.namespace == host.namespace;
+        let Some(saved) = self.saved_hosts.extract_if(.., ours).last() else {
+            return;
+        };
+        if self.past_promised && !host.joins_on()
+            || saved.fed_ns.len() != host.legs.len()
+            || host.strategy.restore(&saved.memory).is_err()
+        {
+            return;
+        }
+        host.warming = saved.warming;
+        host.fed_ns = saved.fed_ns.into_iter().collect();
+        host.restored = true;
+        host.waiting |= self.past_promised && host.legs.len() > 1;
+        for (leg, id) in host.legs.clone().into_iter().enumerate() {
+            let market = self.markets[id as usize].as_deref();
+            if market.is_some_and(|m| m.before >= Before::CaughtUp) {
+                host.answered_by(leg);
             }
         }
+        let name = &self.plans[usize::from(host.plan)].name;
+        out.begun(name, id, Begun::Restored);
     }
 }
 

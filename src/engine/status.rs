@@ -1,11 +1,11 @@
 //! What changes between events: instruments are listed, strategies begin on them, wait for bars
 //! from before the run, are switched, get other parameters. Off the hot path.
 
-use super::host::Host;
+use super::host::{Host, add_bars};
 use super::{Begun, Call, Engine, Outbox, Warming, invoke};
 use crate::market::{Bar, BarKind, Event, InstrumentId, Reason, Side, Status, Tick, Trade};
 use crate::outcome::Watch;
-use crate::state::{BookState, MarketState};
+use crate::state::{Before, BookState, MarketState};
 use crate::strategy::{Context, Group};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl Engine {
                 return;
             }
             Status::Past => return self.past(id, out),
-            Status::CaughtUp => return self.caught_up(id),
+            Status::CaughtUp => return self.caught_up(id, out),
             Status::Parameters { change } => return self.change(change, out),
             Status::Rescale { price, amount } => {
                 if let Some(market) = market
@@ -99,8 +99,25 @@ impl Engine {
             for legs in self.legs_of(plan, id) {
                 self.begin(plan, &legs, &before, out);
             }
+            self.bars_for_groups(plan, id);
         }
         self.restore(id, &name, out);
+    }
+
+    /// A strategy over several instruments begins with the last that is listed; the bars that it
+    /// will listen to are made, filled and restored from here on.
+    fn bars_for_groups(&mut self, plan: usize, id: InstrumentId) {
+        let plan = &self.plans[plan];
+        let Some(market) = self.markets[id as usize].as_deref_mut() else {
+            return;
+        };
+        let this = super::plan::key_of(&market.instrument);
+        for group in plan.groups.iter().filter(|group| group.contains(&this)) {
+            let first = group.first().map_or("", String::as_str);
+            // What does not fit is told where the instance begins.
+            let added = add_bars(plan, plan.tuning.of(first), market);
+            market.owes_bars |= added.is_ok_and(|bars| !bars.is_empty());
+        }
     }
 
     /// The groups of instruments on which a plan can begin, now that this one is listed.
@@ -138,6 +155,11 @@ impl Engine {
             Err(why) => return out.refused(&plan.name, legs[0], &why),
         };
         host.waiting = self.past_promised && host.wants_past(&self.markets);
+        for (leg, id) in legs.iter().enumerate() {
+            if self.market(*id).is_some_and(|m| m.before == Before::Told) {
+                host.answered_by(leg);
+            }
+        }
         let same = |(slot, _): &&(usize, usize)| {
             self.hosts[*slot].plan == index && self.hosts[*slot].legs[..] == *legs
         };
@@ -170,7 +192,7 @@ impl Engine {
         else {
             return;
         };
-        market.catching_up = false;
+        market.before = Before::Told;
         let waiting = |(slot, _): &&(usize, usize)| self.hosts[*slot].waiting;
         let waiting: Vec<(usize, usize)> = self.listeners[id as usize]
             .iter()
@@ -178,7 +200,8 @@ impl Engine {
             .copied()
             .collect();
         // An open bar that those who wait for nothing have still to see is not replaced.
-        for (interval_ns, bars) in bars.into_iter().filter(|_| !waiting.is_empty()) {
+        let wanted = !waiting.is_empty() || market.owes_bars;
+        for (interval_ns, bars) in bars.into_iter().filter(|_| wanted) {
             let kind = BarKind::Time(interval_ns);
             let builder = market.bars.iter().position(|b| b.kind() == kind);
             if let Some(builder) = builder {
@@ -187,7 +210,7 @@ impl Engine {
         }
         for (slot, leg) in waiting {
             let host = &mut self.hosts[slot];
-            if !host.answered_by(leg) {
+            if !host.answered_by(leg) || host.rejoins_ns.is_some() {
                 continue;
             }
             host.waiting = false;
@@ -198,7 +221,7 @@ impl Engine {
     }
 
     /// The trades that were missed since an earlier run are in: its strategies go on live.
-    fn caught_up(&mut self, id: InstrumentId) {
+    fn caught_up<O: Outbox>(&mut self, id: InstrumentId, out: &mut O) {
         let Some(market) = self
             .markets
             .get_mut(id as usize)
@@ -206,11 +229,45 @@ impl Engine {
         else {
             return;
         };
-        market.catching_up = false;
-        for (slot, leg) in &self.listeners[id as usize] {
-            let host = &mut self.hosts[*slot];
-            if host.restored && host.answered_by(*leg) {
+        market.before = market.before.max(Before::CaughtUp);
+        for listener in 0..self.listeners[id as usize].len() {
+            let (slot, leg) = self.listeners[id as usize][listener];
+            let host = &mut self.hosts[slot];
+            if !host.waiting || !host.restored || !host.answered_by(leg) {
+                continue;
+            }
+            if host.legs.len() > 1 {
+                let legs = host
+                    .legs
+                    .iter()
+                    .map(|id| self.markets[*id as usize].as_deref());
+                host.rejoins_ns = legs.flatten().map(|market| market.now_ns).max();
+            } else {
                 host.waiting = false;
+            }
+        }
+        self.rejoin(out);
+    }
+
+    /// Those over several instruments that have told what they missed go on once the others have
+    /// come to where the first is: so they see the bars of all in one order.
+    #[cold]
+    pub(super) fn rejoin<O: Outbox>(&mut self, out: &mut O) {
+        self.rejoining = false;
+        for slot in 0..self.hosts.len() {
+            let host = &mut self.hosts[slot];
+            let Some(rejoins_ns) = host.rejoins_ns else {
+                continue;
+            };
+            let mut legs = host
+                .legs
+                .iter()
+                .map(|id| self.markets[*id as usize].as_deref());
+            if legs.all(|market| market.is_some_and(|m| m.now_ns >= rejoins_ns)) {
+                (host.waiting, host.rejoins_ns) = (false, None);
+                self.show_bars(slot, out);
+            } else {
+                self.rejoining = true;
             }
         }
     }
@@ -228,24 +285,25 @@ impl Engine {
             for (timeframe, (builder, count)) in builders.iter().enumerate() {
                 let past = market.bars.past(*builder);
                 reaches_back &= past.iter().next().is_none_or(|oldest| {
-                    past.len() < past.kept() || oldest.start_ns <= host.fed_ns
+                    past.len() < past.kept() || oldest.start_ns <= host.fed_ns[leg]
                 });
                 let surplus = past.len().saturating_sub(*count as usize);
-                let newest = past.iter().skip(surplus);
+                // One that goes on sees all that it missed.
+                let goes_on = host.fed_ns[leg] > i64::MIN;
+                let newest = past.iter().skip(if goes_on { 0 } else { surplus });
                 bars.extend(newest.map(|bar| (bar.end_ns, *builder, leg, timeframe, *bar)));
             }
         }
-        if host.fed_ns > i64::MIN && !reaches_back {
+        if host.fed_ns.iter().any(|fed| *fed > i64::MIN) && !reaches_back {
             // More was missed than is known: what it remembers does not join on.
             let plan = &self.plans[usize::from(host.plan)];
-            let (legs, settings) = (host.legs.clone(), &self.settings);
-            if let Ok(cold) = Host::new(host.plan, plan, &legs, &mut self.markets, settings) {
+            if let Ok(cold) = host.cold(plan, &mut self.markets, &self.settings) {
                 *host = cold;
             }
         }
         // In the order of their ends, as they would have come.
         bars.sort_by_key(|(end_ns, builder, leg, ..)| (*end_ns, *leg, *builder));
-        bars.retain(|(end_ns, ..)| *end_ns > host.fed_ns);
+        bars.retain(|(end_ns, _, leg, ..)| *end_ns > host.fed_ns[*leg]);
         let (markets, stopped) = (&self.markets[..], &mut self.stopped);
         for (end_ns, builder, leg, timeframe, bar) in &bars {
             let id = host.legs[*leg];
@@ -278,7 +336,7 @@ impl Engine {
                 out.strategy_stopped(&self.plans[plan].name, id);
                 break;
             }
-            host.fed_ns = host.fed_ns.max(*end_ns);
+            host.fed_ns[*leg] = host.fed_ns[*leg].max(*end_ns);
             host.warming = host.warming.after(call, *timeframe, *leg, *end_ns);
         }
         if host.warming == Warming::Done {

@@ -54,6 +54,10 @@ impl Exchange for Binance {
         }
     }
 
+    fn stamp_resolution_ns(&self) -> u32 {
+        setup::STAMP_RESOLUTION_NS
+    }
+
     fn book_rule(&self) -> BookRule {
         BookRule::RestSnapshot
     }

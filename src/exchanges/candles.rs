@@ -1,8 +1,8 @@
 //! Candles of REST answers as bars: what all exchanges share.
 //!
 //! Each exchange reads its own layout into [`Candle`]s; here are the grid, the exact integers, and
-//! what stands in for a number that an exchange does not give. Called at start only, by the codecs
-//! and by the simulator.
+//! what stands in for a number that an exchange does not give. Called at start only, by the codecs,
+//! by the simulator, and for bars that a store kept.
 
 use super::Reject;
 use crate::market::{Bar, Number, Scale};
@@ -46,7 +46,7 @@ pub(super) fn unread(error: &serde_json::Error, field: &'static str) -> Reject {
 }
 
 /// Where a candle's amount of quote comes from.
-pub(super) enum Turnover<'a> {
+pub(crate) enum Turnover<'a> {
     Given(&'a str),
     /// The average price is given.
     AtVwap(&'a str),
@@ -55,7 +55,7 @@ pub(super) enum Turnover<'a> {
 }
 
 /// A candle as its exchange writes it.
-pub(super) struct Candle<'a> {
+pub(crate) struct Candle<'a> {
     pub start_ns: i64,
     pub open: &'a str,
     pub high: &'a str,
@@ -71,7 +71,7 @@ pub(super) struct Candle<'a> {
 
 /// The candles that were closed at `now_ns` and had a trade, oldest first. `scales`: of prices, of
 /// amounts.
-pub(super) fn bars<'a>(
+pub(crate) fn bars<'a>(
     candles: impl IntoIterator<Item = Candle<'a>>,
     interval_ns: i64,
     now_ns: i64,

@@ -141,6 +141,8 @@ pub trait Exchange: Send {
     fn name(&self) -> &'static str;
     fn hosts(&self) -> Hosts;
     fn limits(&self) -> Limits;
+    /// The stamps of trades are multiples of this, ns.
+    fn stamp_resolution_ns(&self) -> u32;
     fn book_rule(&self) -> BookRule;
 
     /// Path and query of the instrument list, below the REST address.

@@ -151,7 +151,7 @@ impl Next<f64> for Ma {
     #[inline]
     fn next(&mut self, value: f64) -> Option<f64> {
         match self {
-            Ma::Sma(average) => average.next(value),
+            Ma::Sma(average) => average.next_in_steps(value),
             Ma::Ema(average) => average.next(value),
             Ma::Wma(average) => average.next(value),
             Ma::Dema(average) => average.next(value),

@@ -2,14 +2,14 @@
 //! an update.
 //!
 //! ```text
-//! sum = sum - the value n before + value          SMA = sum / n
+//! sum = sum + (value - the value n before)          SMA = sum / n
 //! ```
-//! Source: Murphy, Technical Analysis of the Financial Markets (1999), chapter 9. The sum is
-//! rounded as TA-Lib's, to the last bit: differences of averages depend on it. A NaN stays for
+//! Source: Murphy, Technical Analysis of the Financial Markets (1999), chapter 9. A NaN stays for
 //! ever. `ta`'s own has the same values, but answers from the first on, with the mean of fewer.
 //!
-//! To load what was just stored takes longer than to add two values. So the sum is stored at every
-//! second update only: the one between is calculated again from the one before it.
+//! TA-Lib subtracts and adds one after the other: where sums wait for each other, that takes a
+//! third longer. Its rounding matters where averages are subtracted that are nearly equal, so those
+//! of [`Ma`](super::Ma) keep it, by [`Sma::next_in_steps`].
 
 use super::Info;
 use serde::{Deserialize, Serialize};
@@ -32,11 +32,7 @@ pub struct Sma {
     at: usize,
     n: f64,
     is_warm: bool,
-    /// The sum lacks the last update: `last` for `replaced`.
-    is_behind: bool,
     sum: f64,
-    last: f64,
-    replaced: f64,
 }
 
 impl Sma {
@@ -48,11 +44,32 @@ impl Sma {
             at: 0,
             n: f64::from(period),
             is_warm: false,
-            is_behind: false,
             sum: 0.0,
-            last: 0.0,
-            replaced: 0.0,
         }
+    }
+
+    /// As `next`, rounded to the last bit as TA-Lib's.
+    #[inline]
+    pub fn next_in_steps(&mut self, value: f64) -> Option<f64> {
+        self.update(value, |sum, old| sum - old + value)
+    }
+
+    #[inline]
+    fn update(&mut self, value: f64, moved: impl Fn(f64, f64) -> f64) -> Option<f64> {
+        if !self.is_warm {
+            return self.warm_up(value);
+        }
+        let oldest = match self.values.get_mut(self.at) {
+            Some(oldest) => oldest,
+            None => {
+                self.at = 0;
+                &mut self.values[0]
+            }
+        };
+        let old = std::mem::replace(oldest, value);
+        self.at += 1;
+        self.sum = moved(self.sum, old);
+        Some(self.sum / self.n)
     }
 
     #[inline(never)]
@@ -70,28 +87,7 @@ impl Next<f64> for Sma {
 
     #[inline]
     fn next(&mut self, value: f64) -> Option<f64> {
-        if !self.is_warm {
-            return self.warm_up(value);
-        }
-        let oldest = match self.values.get_mut(self.at) {
-            Some(oldest) => oldest,
-            None => {
-                self.at = 0;
-                &mut self.values[0]
-            }
-        };
-        let old = std::mem::replace(oldest, value);
-        self.at += 1;
-        if self.is_behind {
-            self.is_behind = false;
-            self.sum = self.sum - self.replaced + self.last - old + value;
-            Some(self.sum / self.n)
-        } else {
-            self.is_behind = true;
-            self.replaced = old;
-            self.last = value;
-            Some((self.sum - old + value) / self.n)
-        }
+        self.update(value, |sum, old| sum + (value - old))
     }
 }
 
@@ -117,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn every_sum_is_the_one_before_it_and_an_update() {
+    fn both_ways_of_rounding_are_what_they_say() {
         let mut draw = 1_u32;
         let values: Vec<f64> = std::iter::repeat_with(|| {
             draw = draw.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -126,13 +122,14 @@ mod tests {
         .take(200)
         .collect();
         for n in [1, 2, 3, 10] {
-            let mut sma = Sma::new(n as u32);
-            let mut sum = 0.0;
+            let (mut at_once, mut in_steps) = (Sma::new(n as u32), Sma::new(n as u32));
+            let mut sums = [0.0, 0.0];
             for (i, value) in values.iter().enumerate() {
                 let old = if i < n { 0.0 } else { values[i - n] };
-                sum = sum - old + value;
-                let expected = (i + 1 >= n).then_some(sum / n as f64);
-                assert_eq!(sma.next(*value), expected, "{n}: value {i}");
+                sums = [sums[0] + (value - old), sums[1] - old + value];
+                let [one, two] = sums.map(|sum| (i + 1 >= n).then_some(sum / n as f64));
+                assert_eq!(at_once.next(*value), one, "{n}: value {i}");
+                assert_eq!(in_steps.next_in_steps(*value), two, "{n}: value {i}");
             }
         }
     }

@@ -12,6 +12,7 @@
 use super::day::DayStats;
 use super::instrument::InstrumentId;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Which side of the book, or who was the aggressor of a trade (always the **taker**).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +157,9 @@ impl Reason {
         Reason::ALL.into_iter().find(|r| r.name() == name)
     }
 }
+
+/// Trades that were missed between two runs are told of no more than this time before the start.
+pub const MISSED_AT_MOST: Duration = Duration::from_secs(15 * 60);
 
 /// What happened to a feed or a book, in ring order with the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,14 +13,13 @@ use super::{Backoff, Stop, stopped};
 use crate::capture::{Dir, Line, mark};
 use crate::exchanges::output::MOST_HELD;
 use crate::market::InstrumentId;
+use crate::market::event::MISSED_AT_MOST;
 use anyhow::{Context, anyhow};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout_at};
 use tracing::{info, warn};
 
-/// What is missing for longer is not fetched: candles have to do.
-const OLDEST: Duration = Duration::from_secs(15 * 60);
 /// Trades are held back for no longer than this.
 const WITHIN: Duration = Duration::from_secs(30);
 /// From the exchange's ack on, until the stream surely has all that its REST does not.
@@ -90,7 +89,8 @@ impl Venue {
             });
             self.feed.borrow_mut().hold(&native, after.0);
             let missing_for = Duration::from_nanos(now_ns.saturating_sub(after.1).max(0) as u64);
-            if missing_for > OLDEST {
+            // Candles have to do.
+            if missing_for > MISSED_AT_MOST {
                 info!(
                     exchange = self.name,
                     %native,

@@ -11,7 +11,8 @@
 //! Bars are made here rather than by continuous queries of the server: those look at a window once,
 //! so a trade that comes late is in none, nor is what was traded while the server was away, and 2.x
 //! has none of them. Here a bar is written again whenever it changed (`rollup`); what memory cannot
-//! know is made again from the store's own points (`repair`).
+//! know is made again from the store's own points (`repair`). What was stored is read by `past`,
+//! for `tickforge warm`, too.
 
 mod bar;
 mod bars;
@@ -21,6 +22,7 @@ mod disk;
 mod line;
 mod lines;
 pub mod measurements;
+mod past;
 mod performance;
 mod points;
 mod policy;
@@ -44,6 +46,7 @@ use batch::Batch;
 pub use derived::Derived;
 use derived::Outbound;
 use disk::Disk;
+pub use past::{Name, RawTrade, Reader, has_bars};
 pub use performance::performance;
 pub use points::render;
 pub use policy::{Difference, Outcome, Policy, Report};

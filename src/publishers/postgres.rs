@@ -2,8 +2,9 @@
 //! batches, each signal once. It must not lose a signal, wait without limit, or print a password.
 //!
 //! Called by [`super::follow`] on the publisher's thread. Deliveries come one after the other, so
-//! one connection serves; whatever breaks, it is dropped, and the next call starts anew: connect,
-//! migrate, list the pairs. So a restarted, restored or replaced server needs no human.
+//! one connection serves, and a second one takes half of what is large; whatever breaks, both are
+//! dropped, and the next call starts anew: connect, migrate, list the pairs. So a restarted,
+//! restored or replaced server needs no human.
 
 mod market;
 mod notify;
@@ -43,6 +44,9 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Pairs in one statement.
 const PAIRS: usize = 1000;
+/// From so many signals on two connections share a batch: the server works for each on a processor
+/// of its own.
+const SHARED: usize = 256;
 
 pub struct PostgresSink {
     config: PostgresConfig,
@@ -157,6 +161,11 @@ impl SignalSink for PostgresSink {
 pub(super) struct Session {
     server: Server,
     connection: PgConnection,
+    /// Opened for the first large batch.
+    second: Option<PgConnection>,
+    /// The server gave no second one.
+    alone: bool,
+    limits: Limits,
     /// For one call as a whole; the server has the half of it for each statement.
     limit: Duration,
     /// Instruments of the registry, and of the exchanges' whole lists, that were written.
@@ -193,6 +202,9 @@ impl Session {
         Ok(Session {
             server,
             connection,
+            second: None,
+            alone: false,
+            limits,
             limit: config.timeout.saturating_mul(2),
             listed: 0,
             catalogued: 0,
@@ -369,18 +381,19 @@ impl Session {
         Ok(())
     }
 
-    /// All of `entries` in one transaction.
+    /// All of `entries`; after an error none, some or all of them.
     async fn store(&mut self, entries: &[Entry]) -> Result<(), sqlx::Error> {
         let unlisted: Vec<&SignalRecord> = entries
             .iter()
             .map(|e| &e.record)
             .filter(|r| !self.known.contains(&pair_key(&r.exchange, &r.symbol)))
             .collect();
+        if unlisted.is_empty() {
+            return self.insert(entries).await;
+        }
         let work = async {
             let mut transaction = self.connection.begin().await?;
-            if !unlisted.is_empty() {
-                pairs::insert_unlisted_pairs(&mut transaction, &unlisted).await?;
-            }
+            pairs::insert_unlisted_pairs(&mut transaction, &unlisted).await?;
             rows::insert_signals(&mut transaction, entries).await?;
             transaction.commit().await
         };
@@ -388,6 +401,40 @@ impl Session {
         self.known
             .extend(unlisted.iter().map(|r| pair_key(&r.exchange, &r.symbol)));
         Ok(())
+    }
+
+    async fn insert(&mut self, entries: &[Entry]) -> Result<(), sqlx::Error> {
+        self.ask_for_second(entries.len()).await;
+        let share = match self.second {
+            Some(_) if entries.len() >= SHARED => entries.len() / 2,
+            _ => 0,
+        };
+        let (theirs, ours) = entries.split_at(share);
+        let ours = within(self.limit, rows::insert_signals(&mut self.connection, ours));
+        let Some(second) = self.second.as_mut().filter(|_| share > 0) else {
+            return ours.await;
+        };
+        let theirs = within(self.limit, rows::insert_signals(second, theirs));
+        // Both to their end: what is left in the middle is of no more use.
+        let (ours, theirs) = tokio::join!(ours, theirs);
+        ours.and(theirs)
+    }
+
+    async fn ask_for_second(&mut self, entries: usize) {
+        if entries < SHARED || self.alone || self.second.is_some() {
+            return;
+        }
+        match self
+            .server
+            .connect(self.limits.statement, self.limits)
+            .await
+        {
+            Ok(connection) => self.second = Some(connection),
+            Err(e) => {
+                self.alone = true;
+                tracing::warn!("one connection has to do: {}", self.server.explain(&e));
+            }
+        }
     }
 
     /// Halves a batch that was refused for its data until the first bad signal stands alone. Good

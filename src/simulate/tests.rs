@@ -331,6 +331,9 @@ impl Exchange for Venue {
             ping: None,
         }
     }
+    fn stamp_resolution_ns(&self) -> u32 {
+        1
+    }
     fn book_rule(&self) -> BookRule {
         BookRule::RestSnapshot
     }

@@ -1,9 +1,10 @@
 //! A market built by hand, for the tests at the bottom of each strategy: one instrument with 8
-//! decimals, one strategy, and what it says to each event. Prices and amounts are plain numbers.
+//! decimals, one strategy, and what it says to each event; and two of them for a strategy over two.
+//! Prices and amounts are plain numbers.
 
 use super::defaults;
 use crate::market::{
-    Bar, BookDelta, Event, Flags, Instrument, Market, Quote, Side, Trade, decimal,
+    Bar, BookDelta, Event, Flags, Instrument, Market, Quote, Scale, Side, Trade, decimal,
 };
 use crate::state::{BookChange, MarketState};
 use crate::strategy::{Context, Draft, Drafts, Group, Parameters, Spec, Strategy, Value};
@@ -44,24 +45,8 @@ pub struct Bench {
 impl Bench {
     pub fn new(spec: &Spec, changes: &[(&str, Value)]) -> Bench {
         let strategy = (spec.new)(&parameters(spec, changes)).expect("parameters that go together");
-        let instrument = Instrument {
-            exchange: "test",
-            native: "BTCUSDT".to_owned(),
-            symbol: "BTC/USDT".to_owned(),
-            base: "BTC".to_owned(),
-            quote: "USDT".to_owned(),
-            market: Market::Spot,
-            tick_size: Decimal::new(1, 2),
-            amount_step: Decimal::new(1, 5),
-            min_amount: Decimal::new(1, 5),
-            max_amount: None,
-            active: true,
-            stamp_resolution_ns: 1,
-            book_depth: 0,
-            checksum: false,
-        };
         Bench {
-            state: MarketState::new(Arc::new(instrument)),
+            state: market(Decimal::new(1, 2)),
             strategy,
             now_ns: START_NS,
         }
@@ -174,6 +159,64 @@ impl Bench {
     }
 }
 
+/// A strategy over two instruments, and what it says to the bars of each.
+pub struct Pair {
+    pub strategy: Box<dyn Strategy>,
+    /// By leg.
+    markets: [Option<Box<MarketState>>; 2],
+}
+
+impl Pair {
+    /// The second instrument's prices have 10 decimals.
+    pub fn new(spec: &Spec, changes: &[(&str, Value)]) -> Pair {
+        let strategy = (spec.new)(&parameters(spec, changes)).expect("parameters that go together");
+        let markets = [2, 10].map(|digits| Some(Box::new(market(Decimal::new(1, digits)))));
+        Pair { strategy, markets }
+    }
+
+    /// The bar of one leg closes that ends so many minutes after the start; its only trade was the
+    /// last of its market.
+    pub fn close(&mut self, leg: usize, minute: i64, close: f64) -> Drafts {
+        let end_ns = START_NS + minute * 60 * SECOND_NS;
+        let market = self.markets[leg].as_deref_mut().expect("two legs");
+        let price = fixed_at(close, market.price_scale);
+        let bar = Bar {
+            start_ns: end_ns - 60 * SECOND_NS,
+            end_ns,
+            open: price,
+            high: price,
+            low: price,
+            close: price,
+            volume: fixed(1.0),
+            trades: 1,
+            ..Bar::default()
+        };
+        let trade = Trade {
+            price,
+            amount: fixed(1.0),
+            id: 1,
+            taker: Side::Buy,
+        };
+        let event = Event::from_trade(leg as u32, end_ns, end_ns, trade);
+        market.trade_event(&event);
+        market.now_ns = market.now_ns.max(end_ns);
+        let context = Context {
+            state: self.markets[leg].as_deref().expect("two legs"),
+            event: &event,
+            timeframe: 0,
+            leg,
+            group: &Group {
+                legs: &[0, 1],
+                markets: &self.markets,
+            },
+        };
+        let mut out = Drafts::new();
+        self.strategy.on_bar(&context, &bar, &mut out);
+        out.iter().for_each(check_draft);
+        out
+    }
+}
+
 /// What holds for every signal, whatever it says.
 fn check_draft(draft: &Draft) {
     assert!(!draft.reasoning.is_empty(), "it says why");
@@ -191,6 +234,31 @@ fn check_draft(draft: &Draft) {
     assert!(prices.iter().flatten().all(|p| p.is_finite()), "{prices:?}");
 }
 
+/// A market with this price step.
+fn market(tick_size: Decimal) -> MarketState {
+    let instrument = Instrument {
+        exchange: "test",
+        native: "BTCUSDT".to_owned(),
+        symbol: "BTC/USDT".to_owned(),
+        base: "BTC".to_owned(),
+        quote: "USDT".to_owned(),
+        market: Market::Spot,
+        tick_size,
+        amount_step: Decimal::new(1, 5),
+        min_amount: Decimal::new(1, 5),
+        max_amount: None,
+        active: true,
+        stamp_resolution_ns: 1,
+        book_depth: 0,
+        checksum: false,
+    };
+    MarketState::new(Arc::new(instrument))
+}
+
 fn fixed(value: f64) -> i64 {
-    (value * decimal::pow10(8) as f64).round() as i64
+    fixed_at(value, 8)
+}
+
+fn fixed_at(value: f64, scale: Scale) -> i64 {
+    (value * decimal::pow10(scale) as f64).round() as i64
 }

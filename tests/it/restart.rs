@@ -3,10 +3,12 @@
 
 use crate::daemon::{self, Exchange, Process};
 use crate::replay::{decisions, replayed};
+use crate::servers;
 use crate::watch::{Watch, until};
 use serde_json::Value;
+use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bars of a second, which close often; nothing here looks at books.
 const STRATEGIES: &str = "
@@ -21,6 +23,16 @@ target_atr = 2.0
 bar = \"1s\"
 period = 5
 min_atr_bp = 0.0
+";
+
+/// And one that looks at two instruments at once.
+const PAIR: &str = "
+[strategies.spread_reversion]
+groups = [[\"binance:BTC/USDT\", \"binance:ETH/USDT\"]]
+bar = \"1s\"
+period = 8
+entry = 1.2
+min_sd_bp = 0.01
 ";
 
 fn configuration(dir: &Path, exchange: &Exchange, watch: Watch) -> String {
@@ -87,6 +99,11 @@ fn alone_signals_after_a_kill_are_those_of_a_run_that_went_on() {
     let first = Watch::new();
     let begun = dir.path().join("begun");
     let config = configuration(&begun, &exchange, first);
+    for config in [&config_of_whole, &config_of_killed, &config] {
+        let file = std::fs::OpenOptions::new().append(true).open(config);
+        let written = file.and_then(|mut file| file.write_all(PAIR.as_bytes()));
+        written.expect("one more strategy");
+    }
     let mut daemon = run(dir.path(), &config, "begun.log");
     until("signals", Duration::from_secs(60), || {
         first.metric("signals_total") > 5.0
@@ -97,7 +114,7 @@ fn alone_signals_after_a_kill_are_those_of_a_run_that_went_on() {
         copy(&begun.join("data"), &data.join("data"));
     }
     let mut uninterrupted = run(dir.path(), &config_of_whole, "whole.log");
-    let mut equal = 0;
+    let (mut equal, mut of_two) = (0, 0);
     let mut times = Vec::new();
     for kill in 0..3 {
         let log = format!("killed-{kill}.log");
@@ -119,11 +136,28 @@ fn alone_signals_after_a_kill_are_those_of_a_run_that_went_on() {
     assert!(uninterrupted.wait(Duration::from_secs(30)));
     for time in times {
         let (of_whole, of_killed) = (decided(&whole, time.clone()), decided(&killed, time));
-        assert_eq!(of_killed, of_whole);
+        let ids = |all: &[Value]| {
+            let name = |s: &Value| format!("{} {} {}", s["strategy"], s["symbol"], s["created_at"]);
+            all.iter().map(name).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&of_killed), ids(&of_whole));
+        for (killed, whole) in of_killed.iter().zip(&of_whole) {
+            let keys = whole.as_object().expect("an object").keys();
+            let differing: Vec<_> = keys.filter(|key| killed[*key] != whole[*key]).collect();
+            let values = |s: &Value| differing.iter().map(|key| s[*key].clone()).collect();
+            let (of_killed, of_whole): (Vec<Value>, Vec<Value>) = (values(killed), values(whole));
+            assert_eq!(
+                of_killed, of_whole,
+                "{differing:?} of {}",
+                whole["signal_id"]
+            );
+        }
         equal += of_whole.len();
+        let over_two = |s: &&Value| s["strategy"] == "spread_reversion";
+        of_two += of_whole.iter().filter(over_two).count();
     }
-    eprintln!("{equal} signals were equal");
-    assert!(equal > 20, "{equal}");
+    eprintln!("{equal} signals were equal, {of_two} of them over two instruments");
+    assert!(equal > 20 && of_two > 0, "{equal}, {of_two}");
 }
 
 #[test]
@@ -198,6 +232,47 @@ fn stored_trades_warm_the_next_run_up() {
     let said: Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!(said["instruments"], 4, "{said}");
     assert!(daemon::u64_of(&said, "/trades") > 500, "{said}");
+    let log = dir.path().join("second.log");
+    let args = ["run", "--config", &config, "--for", "4s", "--json"];
+    let mut second = Process::start_with(&args, &[("TICKFORGE_LOG", "debug")], &log);
+    daemon::assert_balanced(&second.line());
+    assert!(second.wait(Duration::from_secs(30)));
+    let log = std::fs::read_to_string(&log).expect("a log");
+    let restored = log.matches("goes on where it stood").count();
+    assert_eq!(restored, 8, "two strategies on four instruments: {log}");
+}
+
+#[test]
+fn trades_and_bars_in_influx_warm_the_next_run_up() {
+    let Some(url) = servers::influx_url() else {
+        return;
+    };
+    let dir = tempfile::tempdir().expect("a folder");
+    let exchange = Exchange::start(dir.path(), &["--symbols", "4", "--rate", "1000"]);
+    let config = configuration(dir.path(), &exchange, Watch::new());
+    let text = std::fs::read_to_string(&config).expect("read");
+    // Of one length there are stored bars, of the other none.
+    let text = text.replacen("bar = \"1s\"", "bar = \"250ms\"", 1);
+    let database = servers::unique_name();
+    let influx = format!("[stores.influx]\nurl = {url:?}\ndatabase = {database:?}\n");
+    std::fs::write(&config, &text).expect("written");
+    let warm = ["warm", "--from", "influx", "--config", &config, "--json"];
+    let refused = daemon::tickforge().args(warm).output().expect("it starts");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success(), "there is no such store");
+    assert!(said.contains("set [stores.influx] url"), "{said}");
+    std::fs::write(&config, text + &influx).expect("written");
+    let begun = Instant::now();
+    daemon::output(&["run", "--config", &config, "--for", "8s", "--json"]);
+    std::fs::remove_dir_all(dir.path().join("data/state")).expect("there was a state");
+    // Trades of the second half, so that there are bars before them.
+    let since = begun.elapsed().saturating_sub(Duration::from_secs(5));
+    let since = format!("{}ms", since.as_millis());
+    let said = daemon::output(&[&warm[..], &["--since", since.as_str()]].concat());
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(said["instruments"], 4, "{said}");
+    assert!(daemon::u64_of(&said, "/trades") > 100, "{said}");
+    assert!(daemon::u64_of(&said, "/bars") >= 4, "{said}");
     let log = dir.path().join("second.log");
     let args = ["run", "--config", &config, "--for", "4s", "--json"];
     let mut second = Process::start_with(&args, &[("TICKFORGE_LOG", "debug")], &log);

@@ -3,9 +3,10 @@
 use crate::daemon;
 use crate::frames::write_capture;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+use tickforge::capture::{Dir, Line, Writer};
 use tickforge::engine::Plan;
 use tickforge::indicators::Sma;
 use tickforge::strategies::defaults;
@@ -269,4 +270,70 @@ fn what_is_shipped_keeps_its_own_promises() {
             "{name}: {report:?}"
         );
     }
+}
+
+const TWO: &str = r#"{"symbols":[{"symbol":"BTCUSDT","status":"TRADING","baseAsset":"BTC","quoteAsset":"USDT",
+ "filters":[{"filterType":"PRICE_FILTER","tickSize":"0.01000000"},{"filterType":"LOT_SIZE","minQty":"0.00001","stepSize":"0.00001"}]},
+ {"symbol":"ETHUSDT","status":"TRADING","baseAsset":"ETH","quoteAsset":"USDT",
+ "filters":[{"filterType":"PRICE_FILTER","tickSize":"0.01000000"},{"filterType":"LOT_SIZE","minQty":"0.00001","stepSize":"0.00001"}]}]}"#;
+
+/// Trades of two instruments, a millisecond apart, around prices that wander within bounds.
+fn write_pair_capture(file: &Path, n: u64) {
+    let at = |n: u64, dir| Line::new(1_795_339_200_000_000_000 + n as i64 * 1_000_000, "b-1", dir);
+    let mut x = 7u64;
+    let mut draw = |below: u64| {
+        x = x
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (x >> 33) % below
+    };
+    let mut writer = Writer::create(file).expect("created");
+    let url = "https://api.binance.com/api/v3/exchangeInfo".to_owned();
+    let listing = at(0, Dir::Http).with_url(url).with_text(TWO);
+    writer.write(&listing).expect("written");
+    const CENTS: [i64; 2] = [10_000, 5_000];
+    let mut prices = CENTS;
+    for i in 1..=n {
+        let leg = draw(2) as usize;
+        let price = prices[leg] + draw(5) as i64 - 2;
+        let price = price.clamp(CENTS[leg] - 29, CENTS[leg] + 29);
+        prices[leg] = price;
+        let (stream, symbol) = [("btcusdt", "BTCUSDT"), ("ethusdt", "ETHUSDT")][leg];
+        let (price, cents, time) = (price / 100, price % 100, 1_795_339_200_000 + i);
+        let frame = format!(
+            r#"{{"stream":"{stream}@trade","data":{{"e":"trade","E":{time},"s":"{symbol}","t":{i},"p":"{price}.{cents:02}000000","q":"1.25000000","T":{time},"m":false,"M":true}}}}"#
+        );
+        let line = at(i, Dir::Recv).with_text(&frame);
+        writer.write(&line).expect("written");
+    }
+    writer.finish().expect("finished");
+}
+
+#[test]
+fn what_is_shipped_for_two_instruments_keeps_its_promises_too() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file: PathBuf = dir.path().join("market.capture.jsonl.zst");
+    write_pair_capture(&file, 60_000);
+    let name = "spread_reversion";
+    let entry = tickforge::strategies::find(name).expect("it is shipped");
+    let parameters = "bar = \"100ms\"\nperiod = 10\nentry = 1.5\nmin_sd_bp = 0.1";
+    let section = Instance {
+        parameters: parameters.parse().expect("TOML"),
+        groups: vec![
+            ["binance:BTC/USDT", "binance:ETH/USDT"]
+                .map(str::to_owned)
+                .to_vec(),
+        ],
+        ..Instance::of(name)
+    };
+    let trial = Trial {
+        plan: Plan::configured(name, entry, &section).expect("a plan"),
+        files: std::slice::from_ref(&file),
+        exchange: None,
+    };
+    let report = trial.run().expect("it runs");
+    // Time is the machine's; another test looks at it.
+    let mut broken = report.findings.iter();
+    assert!(broken.all(|f| f.rule == Rule::WithinBudget), "{report:?}");
+    assert!(report.signals > 20 && report.warm_up_judged, "{report:?}");
 }

@@ -9,6 +9,8 @@ use serde::Deserialize;
 
 /// Streams named in one SUBSCRIBE.
 const STREAMS_PER_REQUEST: usize = 150;
+/// All is stamped in ms.
+pub const STAMP_RESOLUTION_NS: u32 = 1_000_000;
 
 /// One connection for these instruments.
 pub fn plan(instruments: &[(InstrumentId, &Instrument)], channels: Channels) -> Plan {
@@ -91,7 +93,7 @@ fn instrument(s: Symbol) -> Instrument {
         min_amount: lot.and_then(|f| f.min_qty).unwrap_or_default(),
         max_amount: lot.and_then(|f| f.max_qty),
         active: s.status == "TRADING",
-        stamp_resolution_ns: 1_000_000,
+        stamp_resolution_ns: STAMP_RESOLUTION_NS,
         book_depth: 0,
         checksum: false,
         native: s.symbol,

@@ -21,6 +21,8 @@ use serde::Deserialize;
 use std::time::Duration;
 
 const LISTING: &str = "/api/v3/brokerage/market/products";
+/// Trades are stamped in µs. (Envelopes have ns.)
+const STAMP_RESOLUTION_NS: u32 = 1_000;
 
 /// See the module's documentation.
 #[derive(Default)]
@@ -57,6 +59,10 @@ impl Exchange for Coinbase {
             silence: Duration::from_secs(10),
             ping: None,
         }
+    }
+
+    fn stamp_resolution_ns(&self) -> u32 {
+        STAMP_RESOLUTION_NS
     }
 
     fn book_rule(&self) -> BookRule {
@@ -204,8 +210,7 @@ fn instrument(native: &str, base: &str, quote: &str) -> Instrument {
         min_amount: Decimal::ZERO,
         max_amount: None,
         active: true,
-        // Trades are stamped in µs. (Envelopes have ns.)
-        stamp_resolution_ns: 1_000,
+        stamp_resolution_ns: STAMP_RESOLUTION_NS,
         book_depth: 0,
         checksum: false,
     }

@@ -23,6 +23,8 @@ use std::time::Duration;
 
 /// Levels a side that are subscribed to; Kraken offers 10, 25, 100, 500 and 1000.
 const BOOK_DEPTH: u16 = 100;
+/// Trades are stamped in µs.
+const STAMP_RESOLUTION_NS: u32 = 1_000;
 const LISTING: &str = "/0/public/AssetPairs";
 
 /// See the module's documentation.
@@ -57,6 +59,10 @@ impl Exchange for Kraken {
             silence: Duration::from_secs(10),
             ping: None,
         }
+    }
+
+    fn stamp_resolution_ns(&self) -> u32 {
+        STAMP_RESOLUTION_NS
     }
 
     fn book_rule(&self) -> BookRule {
@@ -237,7 +243,7 @@ fn instrument(base: &str, quote: &str) -> Instrument {
         min_amount: Decimal::ZERO,
         max_amount: None,
         active: true,
-        stamp_resolution_ns: 1_000,
+        stamp_resolution_ns: STAMP_RESOLUTION_NS,
         book_depth: BOOK_DEPTH,
         checksum: true,
     }

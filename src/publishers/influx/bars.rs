@@ -4,9 +4,10 @@
 use super::bar::{Bar, Span};
 use super::derived::Derived;
 use super::line;
+use super::past::Name;
 use super::points::Series;
 use super::policy::Policy;
-use super::repair::{self, Job, Made, Name};
+use super::repair::{self, Job, Made};
 use super::rollup::{Outlet, Rollup};
 use super::server::Server;
 use crate::clock;

@@ -5,20 +5,15 @@
 //! A bar is never replaced by one of fewer trades: raw trades go after an hour, and what was made
 //! of them stays. Reads and writes the store; holds nothing of the roll-up in memory.
 
-use super::bar::{Bar, Fact, Rolling, Span};
+use super::bar::{Bar, Fact, Span};
 use super::line;
-use super::policy::Policy;
-use super::server::{Answer, Row, Series, Server};
-use std::collections::{BTreeMap, BTreeSet};
+use super::past::{self, Bars, Name};
+use super::server::{Answer, Server};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// Raw trades that are asked for at once, ns of their time.
-const SLICE_NS: i64 = 10_000_000_000;
 /// Lines in one write.
 const LINES: usize = 5_000;
-
-/// Whose bars: symbol and exchange, as the store's tags have them.
-pub type Name = (String, String);
 
 /// What is to be made again.
 #[derive(Clone, Debug)]
@@ -44,8 +39,6 @@ pub struct Made {
     pub base: Bar,
 }
 
-type Bars = BTreeMap<(Name, i64), Bar>;
-
 /// Writes the seconds, and returns the minutes and hours. All points that were made before have to
 /// be in the store.
 pub async fn run(server: &Server, job: &Job) -> Result<(Vec<Made>, u64), String> {
@@ -56,7 +49,7 @@ pub async fn run(server: &Server, job: &Job) -> Result<(Vec<Made>, u64), String>
     let mut bases = Bars::new();
     for start_ns in minutes {
         let range = start_ns..start_ns + Span::Minute.ns();
-        let mut seconds = read(server, &job.of, Span::Second, &range).await?;
+        let mut seconds = past::bars(server, &job.of, Span::Second, &range).await?;
         let raw = job.seconds.start.max(range.start)..job.seconds.end.min(range.end);
         let better = better(server, &job.of, &raw, &seconds).await?;
         repaired += better.len() as u64;
@@ -73,7 +66,7 @@ pub async fn run(server: &Server, job: &Job) -> Result<(Vec<Made>, u64), String>
     collect(&mut made, Span::Minute, &of_minutes, &bases);
     for start_ns in hours {
         let range = start_ns..start_ns + Span::Hour.ns();
-        let mut stored = read(server, &job.of, Span::Minute, &range).await?;
+        let mut stored = past::bars(server, &job.of, Span::Minute, &range).await?;
         let ours = of_minutes.iter().filter(|((_, m), _)| range.contains(m));
         stored.extend(ours.map(|(key, bar)| (key.clone(), *bar)));
         let (mut of_hours, mut of_bases) = (Bars::new(), Bars::new());
@@ -136,106 +129,16 @@ async fn better(
     stored: &Bars,
 ) -> Result<Bars, String> {
     let mut better = Bars::new();
-    let mut start = range.start;
-    while start < range.end {
-        let slice = start..range.end.min(start + SLICE_NS);
-        start = slice.end;
-        for series in server.query(&select(of, Policy::Realtime, &slice)).await? {
-            let name = name(&series);
-            for fact in series.each().filter_map(|row| fact(&row)) {
-                let key = (name.clone(), Span::Second.start(fact.time_ns));
-                add(&mut better, &key, &Bar::of(&fact));
-            }
-        }
-    }
+    let mut take = |name: &Name, fact: &Fact| {
+        let key = (name.clone(), Span::Second.start(fact.time_ns));
+        add(&mut better, &key, &Bar::of(fact));
+    };
+    past::facts(server, of, range, &mut take).await?;
     better.retain(|key, bar| {
         let known = stored.get(key).copied().unwrap_or(Bar::EMPTY);
         bar.trades > known.trades || bar.trades == known.trades && !bar.equals(&known)
     });
     Ok(better)
-}
-
-/// The stored bars of a range.
-async fn read(
-    server: &Server,
-    of: &Option<Name>,
-    span: Span,
-    range: &Range<i64>,
-) -> Result<Bars, String> {
-    let mut bars = Bars::new();
-    for series in server.query(&select(of, span.policy(), range)).await? {
-        let name = name(&series);
-        for row in series.each() {
-            if let Some((start_ns, bar)) = stored(&row, span) {
-                bars.insert((name.clone(), start_ns), bar);
-            }
-        }
-    }
-    Ok(bars)
-}
-
-fn select(of: &Option<Name>, policy: Policy, range: &Range<i64>) -> String {
-    let whose = of.as_ref().map_or_else(String::new, |(symbol, exchange)| {
-        let (symbol, exchange) = (quoted(symbol), quoted(exchange));
-        format!(" AND symbol = {symbol} AND exchange = {exchange}")
-    });
-    let fields = match policy {
-        Policy::Realtime => "price, volume",
-        _ => "open, high, low, close, volume, turnover, trades",
-    };
-    let (policy, from, to) = (policy.name(), range.start, range.end);
-    format!(
-        "SELECT {fields}, high_24h, low_24h, change_24h, volume_24h FROM \"{policy}\".market_data \
-         WHERE time >= {from} AND time < {to}{whose} GROUP BY symbol, exchange"
-    )
-}
-
-fn quoted(text: &str) -> String {
-    let text = text.replace('\\', "\\\\").replace('\'', "\\'");
-    format!("'{text}'")
-}
-
-fn name(series: &Series) -> Name {
-    (
-        series.tag("symbol").to_owned(),
-        series.tag("exchange").to_owned(),
-    )
-}
-
-fn rolling(row: &Row<'_>) -> Rolling {
-    Rolling {
-        high: row.decimal("high_24h"),
-        low: row.decimal("low_24h"),
-        change: row.decimal("change_24h"),
-        volume: row.decimal("volume_24h"),
-    }
-}
-
-fn fact(row: &Row<'_>) -> Option<Fact> {
-    Some(Fact {
-        time_ns: row.time_ns()?,
-        price: row.decimal("price")?,
-        amount: row.decimal("volume")?,
-        rolling: rolling(row),
-    })
-}
-
-/// A stored bar and its start. Its trades are somewhere in its window.
-fn stored(row: &Row<'_>, span: Span) -> Option<(i64, Bar)> {
-    use rust_decimal::prelude::ToPrimitive;
-    let start_ns = row.time_ns()?;
-    let price = |name: &str| row.decimal(name);
-    let prices = [
-        price("open")?,
-        price("high")?,
-        price("low")?,
-        price("close")?,
-    ];
-    let trades = row.decimal("trades")?.to_u64()?;
-    let sums = (row.decimal("volume")?, row.decimal("turnover")?, trades);
-    let mut bar = Bar::read((start_ns, start_ns + span.ns() - 1), prices, sums);
-    bar.rolling = rolling(row);
-    Some((start_ns, bar))
 }
 
 /// Straight to the store, [`LINES`] at a time.
@@ -273,16 +176,5 @@ mod tests {
         assert_eq!(minutes, [59, 60, 61, 65].map(|m| m * minute));
         let hours: Vec<i64> = job.starts(Span::Hour).into_iter().collect();
         assert_eq!(hours, [0, 60 * minute]);
-    }
-
-    #[test]
-    fn awkward_names_are_quoted() {
-        let of = Some(("it's\\".to_owned(), "x".to_owned()));
-        let text = select(&of, Policy::ShortTerm, &(1..2));
-        assert!(
-            text.contains(r"symbol = 'it\'s\\' AND exchange = 'x'"),
-            "{text}"
-        );
-        assert!(text.contains("FROM \"short_term\".market_data WHERE time >= 1 AND time < 2"));
     }
 }

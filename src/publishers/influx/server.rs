@@ -12,12 +12,17 @@ mod two;
 use super::policy::{Outcome, Policy, Report, Terms};
 use crate::config::InfluxConfig;
 use one::One;
+#[cfg(test)]
+pub use query::parse;
 pub use query::{Row, Series};
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Response, StatusCode, Url};
 use std::time::Duration;
 #[cfg(feature = "influxdb2")]
 use two::Two;
+
+/// What to do where no answer comes.
+const AWAY: &str = "is it running, and is [stores.influx] url right?";
 
 /// What became of a write.
 #[derive(Debug, PartialEq, Eq)]
@@ -212,7 +217,7 @@ impl Server {
         };
         let place = &self.place;
         let answer = request.send().await;
-        let answer = answer.map_err(|e| format!("{place}: {}", causes(&e)))?;
+        let answer = answer.map_err(|e| format!("{place}: {}; {AWAY}", causes(&e)))?;
         let status = answer.status();
         let bytes = answer.bytes().await;
         let bytes = bytes.map_err(|e| format!("{place}: {}", causes(&e)))?;
@@ -221,7 +226,14 @@ impl Server {
             let reason = describe(status, error_of(&body), &body);
             return Err(format!("{place}: query: {reason}"));
         }
-        query::parse(&bytes).map_err(|reason| format!("{place}: query: {reason}"))
+        query::parse(&bytes).map_err(|reason| {
+            let remedy = if reason.contains("not found") {
+                "; is [stores.influx] database right? `tickforge influx setup` makes it"
+            } else {
+                ""
+            };
+            format!("{place}: query: {reason}{remedy}")
+        })
     }
 
     /// Its version, from an answer that needs no login; an error where it is another one than
@@ -256,8 +268,7 @@ impl Server {
                 self.judge(status, after, &text(answer).await)
             }
             Err(e) => {
-                let remedy = "is it running, and is [stores.influx] url right?";
-                let reason = format!("{}: {}; {remedy}", self.place, causes(&e));
+                let reason = format!("{}: {}; {AWAY}", self.place, causes(&e));
                 let after = None;
                 Answer::Retry { reason, after }
             }
@@ -378,7 +389,7 @@ fn describe(status: StatusCode, error: Option<String>, body: &str) -> String {
     let said = error.unwrap_or_else(|| body.chars().take(200).collect());
     let remedy = match status {
         StatusCode::UNAUTHORIZED => "; correct the login in [stores.influx]",
-        StatusCode::FORBIDDEN => "; grant the login in [stores.influx] write access",
+        StatusCode::FORBIDDEN => "; grant the login in [stores.influx] read and write access",
         StatusCode::NOT_FOUND => "; is [stores.influx] url right?",
         _ => "",
     };

@@ -17,7 +17,8 @@ pub struct Stored<'a> {
     pub price: i64,
     pub amount: i64,
     pub taker: Side,
-    pub id: &'a str,
+    /// 0 where it is no number.
+    pub id: u128,
     pub price_scale: u8,
     pub amount_scale: u8,
     pub flags: u8,
@@ -57,7 +58,7 @@ fn rows(frame: &DataFrame, take: &mut impl FnMut(&Stored)) -> PolarsResult<u64> 
                 } else {
                     Side::Buy
                 },
-                id: id.get(i)?,
+                id: id.get(i)?.parse().unwrap_or(0),
                 price_scale: price_scale.get(i)?,
                 amount_scale: amount_scale.get(i)?,
                 flags: flags.get(i)?,
