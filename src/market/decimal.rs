@@ -24,6 +24,7 @@ const POW10: [u64; 20] = {
 };
 
 /// 10^n for n ≤ 19.
+#[inline]
 pub const fn pow10(n: u8) -> u64 {
     POW10[n as usize]
 }

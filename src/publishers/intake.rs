@@ -116,8 +116,22 @@ pub fn change_24h(day: &DayStats) -> Option<i64> {
     if day.open == 0 {
         return None;
     }
+    const SHARE: i64 = 100 * decimal::pow10(CHANGE_SCALE) as i64;
+    let scaled = day
+        .last
+        .checked_sub(day.open)
+        .and_then(|c| c.checked_mul(SHARE));
+    if let Some(scaled) = scaled
+        && day.open > 0
+    {
+        // Most prices are as small as that, and a division of 64 bits is far quicker.
+        let half = day.open / 2;
+        let (quotient, rest) = (scaled / day.open, (scaled % day.open).abs());
+        let up = i64::from(rest > half || rest == half && day.open % 2 == 0);
+        return Some(quotient + up * scaled.signum());
+    }
     let change = i128::from(day.last) - i128::from(day.open);
-    let scaled = change * 100 * i128::from(decimal::pow10(CHANGE_SCALE));
+    let scaled = change * i128::from(SHARE);
     i64::try_from(div_round(scaled, i128::from(day.open))).ok()
 }
 

@@ -66,6 +66,7 @@ pub struct Line<'a> {
 
 impl<'a> Line<'a> {
     /// Begins a line of this [`series`].
+    #[inline]
     pub fn begin(out: &'a mut Vec<u8>, series: &[u8]) -> Line<'a> {
         let start = out.len();
         out.extend_from_slice(series);
@@ -77,6 +78,7 @@ impl<'a> Line<'a> {
     }
 
     /// A number with exactly the decimals it has; the server keeps it as a float.
+    #[inline]
     pub fn decimal(&mut self, key: &str, value: i64, scale: Scale) -> &mut Self {
         self.key(key);
         push_decimal(self.out, value, scale);
@@ -107,6 +109,7 @@ impl<'a> Line<'a> {
     }
 
     /// An id, as text: a float could not hold it.
+    #[inline]
     pub fn id(&mut self, key: &str, value: u128) -> &mut Self {
         self.key(key);
         self.out.push(b'"');
@@ -146,6 +149,7 @@ impl<'a> Line<'a> {
 
     /// Ends the line with its time. A line without a field is no point: it is taken back, and the
     /// answer is false.
+    #[inline]
     pub fn end(&mut self, time_ns: i64) -> bool {
         if self.fields == 0 {
             self.out.truncate(self.start);
@@ -182,12 +186,30 @@ fn put_digits(mut value: u64, digits: &mut [u8]) {
     }
 }
 
+/// The digits of a number, without zeros in front, at the end of `digits`; where they begin.
+#[inline]
+fn put_u64(mut value: u64, digits: &mut [u8]) -> usize {
+    let mut at = digits.len();
+    while value >= 100 {
+        at -= 2;
+        digits[at..at + 2].copy_from_slice(&PAIRS[(value % 100) as usize]);
+        value /= 100;
+    }
+    let [tens, ones] = PAIRS[value as usize];
+    at -= 1;
+    digits[at] = ones;
+    if value >= 10 {
+        at -= 1;
+        digits[at] = tens;
+    }
+    at
+}
+
 #[inline]
 fn push_u64(out: &mut Vec<u8>, value: u64) {
     let mut digits = [0; 20];
-    put_digits(value, &mut digits);
-    let length = value.checked_ilog10().map_or(1, |log| log as usize + 1);
-    out.extend_from_slice(&digits[digits.len() - length..]);
+    let at = put_u64(value, &mut digits);
+    out.extend_from_slice(&digits[at..]);
 }
 
 #[inline]
@@ -205,23 +227,34 @@ fn push_digits(out: &mut Vec<u8>, value: u128) {
 /// `value / 10^scale`, without trailing zeros.
 #[inline]
 fn push_decimal(out: &mut Vec<u8>, value: i64, scale: Scale) {
+    const MOST: usize = decimal::MAX_SCALE as usize;
     let scale = scale.min(decimal::MAX_SCALE);
     let unit = decimal::pow10(scale);
     let magnitude = value.unsigned_abs();
+    let (whole, mut rest) = (magnitude / unit, magnitude % unit);
+    // Sign and whole, the point, the fraction: so that all of it is copied once.
+    let mut text = [0; 21 + 1 + MOST];
+    let mut begin = put_u64(whole, &mut text[..21]);
     if value < 0 {
-        out.push(b'-');
+        begin -= 1;
+        text[begin] = b'-';
     }
-    let (whole, rest) = (magnitude / unit, magnitude % unit);
-    push_u64(out, whole);
-    if rest == 0 {
-        return;
+    let mut end = 21;
+    if rest != 0 {
+        let mut digits = usize::from(scale);
+        while rest.is_multiple_of(100) {
+            rest /= 100;
+            digits -= 2;
+        }
+        if rest.is_multiple_of(10) {
+            rest /= 10;
+            digits -= 1;
+        }
+        text[end] = b'.';
+        put_digits(rest, &mut text[end + 1..end + 1 + digits]);
+        end += 1 + digits;
     }
-    let mut digits = [0; decimal::MAX_SCALE as usize];
-    let digits = &mut digits[..usize::from(scale)];
-    put_digits(rest, digits);
-    let kept = digits.iter().rposition(|d| *d != b'0').map_or(0, |i| i + 1);
-    out.push(b'.');
-    out.extend_from_slice(&digits[..kept]);
+    out.extend_from_slice(&text[begin..end]);
 }
 
 #[cfg(test)]
