@@ -118,7 +118,12 @@ async fn alone_publishing_keeps_up_with_the_bare_store() {
             signals_max_len: 100_000,
             ..config(ours.url())
         };
-        let mut look = Connection::open(&config).await.expect("a connection");
+        // All entries in one answer take a while on a busy machine.
+        let patient = RedisConfig {
+            timeout: Duration::from_secs(30),
+            ..config.clone()
+        };
+        let mut look = Connection::open(&patient).await.expect("a connection");
         cmd("FLUSHALL")
             .exec_async(&mut look)
             .await
