@@ -80,7 +80,7 @@ fn late(average: &mut Sma, missing: &mut u32, value: f64) -> Option<f64> {
         *missing -= 1;
         return None;
     }
-    average.next(value)
+    average.next_in_steps(value)
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -105,7 +105,7 @@ impl<T: High + Low> Next<&T> for Ac {
     #[inline]
     fn next(&mut self, bar: &T) -> Option<f64> {
         let ao = self.ao.next(bar)?;
-        Some(ao - self.signal.next(ao)?)
+        Some(ao - self.signal.next_in_steps(ao)?)
     }
 }
 

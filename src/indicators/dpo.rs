@@ -43,7 +43,7 @@ impl Next<f64> for Dpo {
 
     #[inline]
     fn next(&mut self, value: f64) -> Option<f64> {
-        let (average, past) = (self.average.next(value), self.past.push(value));
+        let (average, past) = (self.average.next_in_steps(value), self.past.push(value));
         Some(past? - average?)
     }
 }

@@ -8,8 +8,8 @@
 //! ever. `ta`'s own has the same values, but answers from the first on, with the mean of fewer.
 //!
 //! TA-Lib subtracts and adds one after the other: where sums wait for each other, that takes a
-//! third longer. Its rounding matters where averages are subtracted that are nearly equal, so those
-//! of [`Ma`](super::Ma) keep it, by [`Sma::next_in_steps`].
+//! third longer. Its rounding matters where an average is subtracted from what is nearly equal, so
+//! oscillators and the averages of [`Ma`](super::Ma) keep it, by [`Sma::next_in_steps`].
 
 use super::Info;
 use serde::{Deserialize, Serialize};
