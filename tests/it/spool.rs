@@ -79,7 +79,7 @@ impl Place {
              snapshots_per_second = 50\n\
              [stores.influx]\nurl = {:?}\ndatabase = {:?}\nmax_waiting = 1000\nbatch = 250\n\
              spool_max_bytes = {spool_max_bytes:?}\n\
-             [http]\nlisten = \"off\"\n[engine]\ndrain = \"3s\"\n[strategies.ema_cross]\n",
+             [http]\nlisten = \"off\"\n[engine]\ndrain = \"15s\"\n[strategies.ema_cross]\n",
             self.path("data"),
             exchange.ws,
             exchange.rest,
