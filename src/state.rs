@@ -48,8 +48,6 @@ pub struct MarketState {
     pub quality: DataQuality,
     /// Whether what happened before the run is still to be told.
     pub before: Before,
-    /// A strategy over several instruments will want bars of this one once all are listed.
-    pub owes_bars: bool,
     /// Time of the newest event.
     pub now_ns: i64,
     pub checksums_ok: u64,
@@ -96,7 +94,6 @@ impl MarketState {
             bars: Bars::new(),
             quality: DataQuality::default(),
             before: Before::Unasked,
-            owes_bars: false,
             now_ns: 0,
             checksums_ok: 0,
             checksums_failed: 0,

@@ -115,8 +115,7 @@ impl Engine {
         for group in plan.groups.iter().filter(|group| group.contains(&this)) {
             let first = group.first().map_or("", String::as_str);
             // What does not fit is told where the instance begins.
-            let added = add_bars(plan, plan.tuning.of(first), market);
-            market.owes_bars |= added.is_ok_and(|bars| !bars.is_empty());
+            let _ = add_bars(plan, plan.tuning.of(first), market);
         }
     }
 
@@ -199,13 +198,16 @@ impl Engine {
             .filter(waiting)
             .copied()
             .collect();
-        // An open bar that those who wait for nothing have still to see is not replaced.
-        let wanted = !waiting.is_empty() || market.owes_bars;
-        for (interval_ns, bars) in bars.into_iter().filter(|_| wanted) {
+        for (interval_ns, bars) in bars {
             let kind = BarKind::Time(interval_ns);
             let builder = market.bars.iter().position(|b| b.kind() == kind);
             if let Some(builder) = builder {
-                market.bars.fill(builder, &bars);
+                let live = |(slot, leg): &(usize, usize)| {
+                    let host = &self.hosts[*slot];
+                    !host.waiting && host.bars[*leg].iter().any(|(b, _)| *b == builder)
+                };
+                let awaits_open = self.listeners[id as usize].iter().any(live);
+                market.bars.fill(builder, &bars, awaits_open);
             }
         }
         for (slot, leg) in waiting {

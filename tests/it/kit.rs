@@ -14,7 +14,7 @@ use tickforge::strategies::defaults;
 use tickforge::strategy::prelude::*;
 use tickforge::strategy::{Entry, Instance};
 
-const SECOND: i64 = 1_000_000_000;
+pub const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_795_339_200 * SECOND;
 
 /// An average of the bars of a second, and a count of them; says both at every bar.
@@ -61,7 +61,7 @@ static AVERAGE: Spec = Spec {
     new: |p| Ok(Box::new(Average::new(p))),
     ..Spec::on_bars("average", BarSpec::Time(SECOND))
 };
-static AVERAGE_ENTRY: Entry = entry(&AVERAGE);
+pub static AVERAGE_ENTRY: Entry = entry(&AVERAGE);
 
 /// The same of every trade.
 #[derive(Serialize, Deserialize)]
@@ -104,7 +104,7 @@ static SPREAD: Spec = Spec {
 };
 static SPREAD_ENTRY: Entry = entry(&SPREAD);
 
-const fn entry(spec: &'static Spec) -> Entry {
+pub const fn entry(spec: &'static Spec) -> Entry {
     Entry {
         spec,
         file: "strategies/test.rs",
@@ -112,7 +112,7 @@ const fn entry(spec: &'static Spec) -> Entry {
     }
 }
 
-fn plan(entry: &'static Entry) -> Plan {
+pub fn plan(entry: &'static Entry) -> Plan {
     Plan::new(entry, defaults(entry.spec))
 }
 
@@ -135,15 +135,15 @@ fn instrument(exchange: &'static str) -> Instrument {
     }
 }
 
-struct Run {
-    registry: Arc<Registry>,
-    engine: Engine,
-    made: Collect,
+pub struct Run {
+    pub registry: Arc<Registry>,
+    pub engine: Engine,
+    pub made: Collect,
 }
 
 impl Run {
     /// Two instruments are known; none is listed.
-    fn new(plans: Vec<Plan>) -> Run {
+    pub fn new(plans: Vec<Plan>) -> Run {
         let registry = Arc::new(Registry::default());
         registry.add(instrument("binance"));
         registry.add(instrument("kraken"));
@@ -154,26 +154,26 @@ impl Run {
         }
     }
 
-    fn status(&mut self, id: InstrumentId, status: Status) {
+    pub fn status(&mut self, id: InstrumentId, status: Status) {
         let event = Event::from_status(id, START, status);
         self.engine.on_event(&event, &mut self.made);
     }
 
-    fn listed(mut self, id: InstrumentId) -> Run {
+    pub fn listed(mut self, id: InstrumentId) -> Run {
         self.status(id, Status::Listed);
         self
     }
 
-    fn trade(&mut self, id: InstrumentId, n: u64) {
+    pub fn trade(&mut self, id: InstrumentId, n: u64) {
         self.engine.on_event(&trade(id, n), &mut self.made);
     }
 
-    fn trades(&mut self, range: std::ops::Range<u64>) {
+    pub fn trades(&mut self, range: std::ops::Range<u64>) {
         range.for_each(|n| self.trade(0, n));
     }
 
     /// What was said since the last call, without what may differ.
-    fn said(&mut self) -> Vec<(String, String)> {
+    pub fn said(&mut self) -> Vec<(String, String)> {
         let said = |s: &Signal| {
             let text = format!("{} {:?} {:?}", s.price, s.indicators, s.event_ns);
             (s.id.to_string(), text)
@@ -188,7 +188,7 @@ impl Run {
 }
 
 /// Trade number `n`, a third of a second after the one before.
-fn trade(id: InstrumentId, n: u64) -> Event {
+pub fn trade(id: InstrumentId, n: u64) -> Event {
     let at = START + n as i64 * SECOND / 3;
     let price =
         9_000_000_000_000 + (n as i64 * 7_919 % 1_000 - 500) * 1_000_000 * (1 + i64::from(id));
@@ -202,11 +202,11 @@ fn trade(id: InstrumentId, n: u64) -> Event {
 }
 
 /// The bars of a second that these trades make.
-fn bars(range: std::ops::Range<u64>) -> Vec<Bar> {
+pub fn bars(range: std::ops::Range<u64>) -> Vec<Bar> {
     bars_of(0, range)
 }
 
-fn bars_of(id: InstrumentId, range: std::ops::Range<u64>) -> Vec<Bar> {
+pub fn bars_of(id: InstrumentId, range: std::ops::Range<u64>) -> Vec<Bar> {
     let mut bars = tickforge::market::Bars::new();
     let kind = BarSpec::Time(SECOND).at(8, 8).expect("a kind");
     bars.add(kind);
@@ -417,135 +417,6 @@ fn a_strategy_over_two_instruments_sees_both_once_both_are_listed() {
         18,
         "equal trade ids of two exchanges do not meet"
     );
-}
-
-/// The closes of two markets, pair by pair: how many it has seen, and what they made.
-#[derive(Serialize, Deserialize)]
-struct Pairs {
-    last: [(i64, f64); 2],
-    seen: u64,
-    sum: f64,
-}
-
-impl Strategy for Pairs {
-    fn on_bar(&mut self, ctx: &Context, bar: &Bar, out: &mut Drafts) {
-        self.last[ctx.leg] = (bar.end_ns, ctx.price(bar.close));
-        let [(end_ns, here), (also, there)] = self.last;
-        if end_ns == also {
-            self.seen += 1;
-            self.sum += (here - there) * self.seen as f64;
-            let draft = Draft::new(SignalType::Hold, 0.5, 0.5).indicator("sum", self.sum);
-            out.push(draft.indicator("seen", self.seen as f64));
-        }
-    }
-}
-
-static PAIRS: Spec = Spec {
-    legs: 2,
-    warm_up: |_| WarmUp::Bars(12),
-    new: |_| {
-        Ok(Box::new(Pairs {
-            last: [(i64::MIN, 0.0); 2],
-            seen: 0,
-            sum: 0.0,
-        }))
-    },
-    ..Spec::on_bars("pairs", BarSpec::Time(SECOND))
-};
-static PAIRS_ENTRY: Entry = entry(&PAIRS);
-
-fn pairs() -> Plan {
-    let mut plan = plan(&PAIRS_ENTRY);
-    plan.groups = vec![NAMES.map(|name| name.replacen(' ', ":", 1)).to_vec()];
-    plan
-}
-
-const NAMES: [&str; 2] = ["binance BTC/USDT", "kraken BTC/USDT"];
-
-impl Run {
-    /// A run that goes on where `before` stands, and will be told what it missed.
-    fn after(before: &Run) -> Run {
-        let mut run = Run::new(vec![pairs()]);
-        let state = |id: InstrumentId| {
-            let mut state = Vec::new();
-            assert!(before.engine.save(id, &mut state));
-            (NAMES[id as usize].to_owned(), state)
-        };
-        run.engine.remember([state(0), state(1)].into());
-        run.engine.promise_past();
-        run
-    }
-
-    /// The trades that one leg missed, and that these were all.
-    fn missed(&mut self, id: InstrumentId, range: std::ops::Range<u64>) {
-        for n in range {
-            let mut event = trade(id, n);
-            event.flags = event.flags.with(Flags::MISSED);
-            self.engine.on_event(&event, &mut self.made);
-        }
-        self.status(id, Status::CaughtUp);
-        self.status(id, Status::Past);
-    }
-
-    fn both(&mut self, range: std::ops::Range<u64>) {
-        for n in range {
-            self.trade(0, n);
-            self.trade(1, n);
-        }
-    }
-}
-
-#[test]
-fn a_strategy_over_two_instruments_goes_on_whichever_is_back_first() {
-    for first in [0, 1] {
-        let other = 1 - first;
-        for cut in [9, 40, 61, 100] {
-            let mut whole = Run::new(vec![pairs()]).listed(0).listed(1);
-            whole.both(0..cut);
-            whole.said();
-            let back = cut + 14;
-            // Both are listed before either has caught up; or one has, and is live, when the other
-            // is listed.
-            let mut at_once = Run::after(&whole).listed(first).listed(other);
-            at_once.missed(first, cut..back);
-            (back..back + 5).for_each(|n| at_once.trade(first, n));
-            at_once.missed(other, cut..back);
-            let mut one_by_one = Run::after(&whole).listed(first);
-            one_by_one.missed(first, cut..back);
-            (back..back + 5).for_each(|n| one_by_one.trade(first, n));
-            let mut one_by_one = one_by_one.listed(other);
-            one_by_one.missed(other, cut..back);
-            whole.both(cut..back + 5);
-            whole.said();
-            whole.both(back + 5..200);
-            let expected = whole.said();
-            assert!(expected.len() > 20, "{}", expected.len());
-            for mut run in [at_once, one_by_one] {
-                assert!(run.said().is_empty(), "nothing while it waits");
-                (back..back + 5).for_each(|n| run.trade(other, n));
-                run.said();
-                run.both(back + 5..200);
-                assert_eq!(run.said(), expected, "cut at {cut}, {first} first");
-            }
-        }
-    }
-}
-
-#[test]
-fn past_bars_warm_a_strategy_over_two_instruments_whichever_comes_first() {
-    for first in [0, 1] {
-        let mut run = Run::new(vec![pairs()]);
-        run.engine.promise_past();
-        for id in [first, 1 - first] {
-            run = run.listed(id);
-            run.registry.leave_bars(id, SECOND, bars_of(id, 0..60));
-            run.status(id, Status::Past);
-        }
-        assert!(run.said().is_empty(), "what is past is no news");
-        run.both(60..70);
-        let seen = run.made.signals.first().map(|s| s.indicators[1].1);
-        assert_eq!(seen, Some(13.0), "twelve pairs were past");
-    }
 }
 
 #[test]

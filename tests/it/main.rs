@@ -24,6 +24,7 @@ mod faults;
 mod frames;
 mod full_disk;
 mod fuzz;
+mod groups;
 mod influx;
 #[cfg(feature = "influxdb2")]
 mod influx2;

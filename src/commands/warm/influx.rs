@@ -332,7 +332,7 @@ mod tests {
             let made = made(bars, interval_ns, cut_ns).expect("somebody listens");
             let mut stored = whole(times, interval_ns);
             stored.retain(|bar| count.is_some() && windows.contains(&bar.start_ns));
-            bars.fill(0, &cut.beside(interval_ns, made, stored));
+            bars.fill(0, &cut.beside(interval_ns, made, stored), false);
             (over_ns, bars.past(0).iter().copied().collect())
         };
         for &time_ns in &times[first..] {

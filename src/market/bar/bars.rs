@@ -87,12 +87,13 @@ impl Bars {
     }
 
     /// Puts bars of time from elsewhere among those of a kind that are kept, oldest first. One that
-    /// is open here and closed there was interrupted: what is known elsewhere is whole.
+    /// is open here and closed there was interrupted, what is known elsewhere is whole; but not
+    /// where somebody `awaits_open`, who has seen all before it and sees this one as it closes.
     #[cold]
-    pub fn fill(&mut self, index: usize, bars: &[Bar]) {
+    pub fn fill(&mut self, index: usize, bars: &[Bar], awaits_open: bool) {
         let builder = &mut self.builders[index];
         let open = builder.open_bar().map_or(i64::MAX, |open| open.start_ns);
-        if let Some(whole) = bars.iter().find(|bar| bar.start_ns == open) {
+        if !awaits_open && let Some(whole) = bars.iter().find(|bar| bar.start_ns == open) {
             builder.give_up(whole.end_ns);
         }
         let open = builder.open_bar().map_or(i64::MAX, |open| open.start_ns);
