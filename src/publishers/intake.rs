@@ -116,22 +116,8 @@ pub fn change_24h(day: &DayStats) -> Option<i64> {
     if day.open == 0 {
         return None;
     }
-    const SHARE: i64 = 100 * decimal::pow10(CHANGE_SCALE) as i64;
-    let scaled = day
-        .last
-        .checked_sub(day.open)
-        .and_then(|c| c.checked_mul(SHARE));
-    if let Some(scaled) = scaled
-        && day.open > 0
-    {
-        // Most prices are as small as that, and a division of 64 bits is far quicker.
-        let half = day.open / 2;
-        let (quotient, rest) = (scaled / day.open, (scaled % day.open).abs());
-        let up = i64::from(rest > half || rest == half && day.open % 2 == 0);
-        return Some(quotient + up * scaled.signum());
-    }
     let change = i128::from(day.last) - i128::from(day.open);
-    let scaled = change * i128::from(SHARE);
+    let scaled = change * 100 * i128::from(decimal::pow10(CHANGE_SCALE));
     i64::try_from(div_round(scaled, i128::from(day.open))).ok()
 }
 
@@ -152,7 +138,13 @@ const MINUTES_OF_A_DAY: i64 = 24 * 60;
 
 /// Nearest integer, halves away from zero.
 fn div_round(n: i128, d: i128) -> i128 {
-    let (quotient, rest) = (n / d, n % d);
+    // Most prices are as small as that, and a division of 64 bits is far quicker.
+    let small = i64::try_from(n).ok().zip(i64::try_from(d).ok());
+    let divided = small.and_then(|(n, d)| Some((n.checked_div(d)?, n.checked_rem(d)?)));
+    let (quotient, rest) = match divided {
+        Some((quotient, rest)) => (i128::from(quotient), i128::from(rest)),
+        None => (n / d, n % d),
+    };
     let away = if (n < 0) == (d < 0) { 1 } else { -1 };
     if rest.unsigned_abs() * 2 >= d.unsigned_abs() {
         quotient + away

@@ -215,6 +215,18 @@ fn alone_a_reload_changes_parameters_and_a_replay_changes_them_there_too() {
     assert_eq!(decisions(signals.into_iter()), live);
 }
 
+/// In the next run two strategies on four instruments find their memory.
+fn all_go_on(dir: &Path, config: &str) {
+    let log = dir.join("second.log");
+    let args = ["run", "--config", config, "--for", "4s", "--json"];
+    let mut second = Process::start_with(&args, &[("TICKFORGE_LOG", "debug")], &log);
+    daemon::assert_balanced(&second.line());
+    assert!(second.wait(Duration::from_secs(30)));
+    let log = std::fs::read_to_string(&log).expect("a log");
+    let restored = log.matches("goes on where it stood").count();
+    assert_eq!(restored, 8, "two strategies on four instruments: {log}");
+}
+
 #[test]
 fn stored_trades_warm_the_next_run_up() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -232,14 +244,7 @@ fn stored_trades_warm_the_next_run_up() {
     let said: Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!(said["instruments"], 4, "{said}");
     assert!(daemon::u64_of(&said, "/trades") > 500, "{said}");
-    let log = dir.path().join("second.log");
-    let args = ["run", "--config", &config, "--for", "4s", "--json"];
-    let mut second = Process::start_with(&args, &[("TICKFORGE_LOG", "debug")], &log);
-    daemon::assert_balanced(&second.line());
-    assert!(second.wait(Duration::from_secs(30)));
-    let log = std::fs::read_to_string(&log).expect("a log");
-    let restored = log.matches("goes on where it stood").count();
-    assert_eq!(restored, 8, "two strategies on four instruments: {log}");
+    all_go_on(dir.path(), &config);
 }
 
 #[test]
@@ -273,12 +278,5 @@ fn trades_and_bars_in_influx_warm_the_next_run_up() {
     assert_eq!(said["instruments"], 4, "{said}");
     assert!(daemon::u64_of(&said, "/trades") > 100, "{said}");
     assert!(daemon::u64_of(&said, "/bars") >= 4, "{said}");
-    let log = dir.path().join("second.log");
-    let args = ["run", "--config", &config, "--for", "4s", "--json"];
-    let mut second = Process::start_with(&args, &[("TICKFORGE_LOG", "debug")], &log);
-    daemon::assert_balanced(&second.line());
-    assert!(second.wait(Duration::from_secs(30)));
-    let log = std::fs::read_to_string(&log).expect("a log");
-    let restored = log.matches("goes on where it stood").count();
-    assert_eq!(restored, 8, "two strategies on four instruments: {log}");
+    all_go_on(dir.path(), &config);
 }

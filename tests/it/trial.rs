@@ -233,6 +233,20 @@ fn the_shipped_strategies_are_told_what_they_keep() {
     assert_eq!(out.status.success(), ok);
 }
 
+/// It signals, and breaks no promise but, on a busy machine, that of time, which another test looks
+/// at.
+fn assert_kept(name: &str, report: &Report) {
+    let mut broken = report.findings.iter();
+    assert!(
+        broken.all(|f| f.rule == Rule::WithinBudget),
+        "{name}: {report:?}"
+    );
+    assert!(
+        report.signals > 20 && report.warm_up_judged,
+        "{name}: {report:?}"
+    );
+}
+
 #[test]
 fn what_is_shipped_keeps_its_own_promises() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -259,16 +273,7 @@ fn what_is_shipped_keeps_its_own_promises() {
             exchange: None,
         };
         let report = trial.run().expect("it runs");
-        // Time is the machine's; another test looks at it.
-        let broken = report
-            .findings
-            .iter()
-            .filter(|f| f.rule != Rule::WithinBudget);
-        assert_eq!(broken.count(), 0, "{name}: {report:?}");
-        assert!(
-            report.signals > 20 && report.warm_up_judged,
-            "{name}: {report:?}"
-        );
+        assert_kept(name, &report);
     }
 }
 
@@ -332,8 +337,5 @@ fn what_is_shipped_for_two_instruments_keeps_its_promises_too() {
         exchange: None,
     };
     let report = trial.run().expect("it runs");
-    // Time is the machine's; another test looks at it.
-    let mut broken = report.findings.iter();
-    assert!(broken.all(|f| f.rule == Rule::WithinBudget), "{report:?}");
-    assert!(report.signals > 20 && report.warm_up_judged, "{report:?}");
+    assert_kept(name, &report);
 }
