@@ -1,5 +1,6 @@
 //! Where are the signals? The stream `trading_signals` has all of them,
-//! `trading_signals:{SYMBOL}` (braces and all) those of one symbol. Beside each stream stand its
+//! `trading_signals:{SYMBOL}` (braces and all) those of one symbol, and
+//! `trading_signals:{outcomes}` what became of them. Beside each stream stand its
 //! helpers, with the same hash tag, so that one script may touch them all on a cluster: `:seq`
 //! (the number of the newest entry), `:epoch` (a random name, new where the stream began anew),
 //! `:seen:ID` (an id that is in it, for `seen_ttl`) and `:delivered` (a hash: how far into its
@@ -19,6 +20,9 @@ use uuid::Uuid;
 /// How long `tickforge:producer:NAME` outlives its producer.
 pub const ALIVE: Duration = Duration::from_secs(15);
 const ALL: &str = "trading_signals";
+/// What became of signals is in `trading_signals:{outcomes}`, where else a symbol stands; none has
+/// that name.
+pub const OUTCOMES: &str = "outcomes";
 
 /// The keys of one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,11 +45,6 @@ impl SignalStream {
     pub fn of(symbol: &str) -> SignalStream {
         let key = SignalStream::key_of(symbol);
         SignalStream::new(key.clone(), key)
-    }
-
-    /// `trading_signals:{outcomes}`: what became of signals. No symbol has that name.
-    pub fn outcomes() -> SignalStream {
-        SignalStream::of("outcomes")
     }
 
     /// `trading_signals:{SYMBOL}`, the braces included.

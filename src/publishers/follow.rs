@@ -127,7 +127,7 @@ impl<S: SignalSink> Follower<S> {
         let seq = cursor.seq();
         context.taken.store(seq, Ordering::Relaxed);
         if let Some(last) = entry(&context.journal, seq) {
-            sink.resume(&last);
+            sink.resume(seq, &last);
         }
         Follower {
             sink,

@@ -58,9 +58,9 @@ pub enum SinkError {
 pub trait SignalSink {
     /// As in the configuration: `postgres`, `redis`.
     fn name(&self) -> &'static str;
-    /// Called once, before anything else, where the journal says that this store took `last`, the
-    /// newest signal of all: a store that does not have it is behind.
-    fn resume(&mut self, last: &Entry);
+    /// Called once, before anything else, where the journal says that this store took all up to
+    /// number `taken`. `last` is the newest signal of it: a store that does not have it is behind.
+    fn resume(&mut self, taken: u64, last: &Entry);
     /// Stores all entries, in order, or says why not. Connects by itself where it must.
     fn deliver(&mut self, entries: &[Entry]) -> impl Future<Output = Result<(), SinkError>>;
     /// Stores what became of signals, which were delivered before, or says why not. The same once

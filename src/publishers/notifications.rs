@@ -190,7 +190,7 @@ impl SignalSink for NotificationSink {
     }
 
     /// The queue is no copy of the journal: what was sent may be deleted from it.
-    fn resume(&mut self, _last: &Entry) {}
+    fn resume(&mut self, _taken: u64, _last: &Entry) {}
 
     async fn deliver(&mut self, entries: &[Entry]) -> Result<(), SinkError> {
         let outcome = self.tell(entries).await;

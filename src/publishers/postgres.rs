@@ -133,7 +133,7 @@ impl SignalSink for PostgresSink {
         "postgres"
     }
 
-    fn resume(&mut self, last: &Entry) {
+    fn resume(&mut self, _taken: u64, last: &Entry) {
         self.last = Some(last.record.signal_id);
         self.anchor = self.last;
     }

@@ -5,7 +5,7 @@
 //! connections are [`crate::keyspace`]'s. No state of the store is kept here. Runs on the
 //! publishers' runtime.
 
-pub mod outcomes;
+mod item;
 pub mod rebuild;
 pub mod signals;
 pub mod updates;

@@ -48,13 +48,13 @@ fn what_the_server_lost_is_noticed_though_nothing_is_sent() {
         );
         sink.deliver(&all).await.expect("again");
         let (mut restarted, _, _) = postgres::sink(config(&url));
-        restarted.resume(&all[3]);
+        restarted.resume(4, &all[3]);
         restarted.idle().await.expect("all is there");
         db.execute("DELETE FROM trading_signals WHERE id::text LIKE '%4'")
             .await
             .expect("lost");
         let (mut restarted, _, _) = postgres::sink(config(&url));
-        restarted.resume(&all[3]);
+        restarted.resume(4, &all[3]);
         let outcome = restarted.deliver(&[entry(6, "BTC/USDT")]).await;
         assert!(
             matches!(outcome, Err(SinkError::Behind { has: 0 })),

@@ -39,6 +39,7 @@ mod load;
 #[cfg(feature = "influxdb2")]
 mod lost;
 mod mutation;
+mod outcomes;
 mod own_postgres;
 mod pipeline;
 mod postgres;

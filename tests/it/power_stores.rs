@@ -70,8 +70,8 @@ impl<S: SignalSink> SignalSink for Behind<S> {
         self.sink.name()
     }
 
-    fn resume(&mut self, last: &Entry) {
-        self.sink.resume(last);
+    fn resume(&mut self, taken: u64, last: &Entry) {
+        self.sink.resume(taken, last);
     }
 
     async fn deliver(&mut self, entries: &[Entry]) -> Result<(), SinkError> {

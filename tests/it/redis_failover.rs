@@ -1,8 +1,10 @@
-//! A master dies, and a replica takes its place: the publisher finds it by itself, and no signal is
-//! lost or doubled, though the replica may not have had all that the master acknowledged.
+//! A master dies, and a replica takes its place: the publisher finds it by itself, and no signal,
+//! nor what became of one, is lost or doubled, though the replica may not have had all that the
+//! master acknowledged.
 
 use crate::daemon::{self, Exchange, Process};
 use crate::keyspace;
+use crate::outcomes::{OUTCOMES, check_concluded, conclude};
 use crate::pipeline::{self, STRATEGIES};
 use crate::redis::{check_complete, entries, follow, journal, sink};
 use crate::redis_servers::{Watched, cluster, has_replica, look_at, watched};
@@ -41,6 +43,7 @@ async fn a_replica_that_had_all_goes_on_where_its_master_ended() {
     let journal = journal(40);
     let mut sink = sink(&watched.config, "host1");
     follow(&mut sink, &journal[..25], 0).await;
+    conclude(&mut sink, &journal[..25]).await;
     watched.replicated().await;
     watched.fail_over().await;
     assert_eq!(
@@ -48,10 +51,13 @@ async fn a_replica_that_had_all_goes_on_where_its_master_ended() {
         [0u64; 0],
         "nothing was lost"
     );
+    // Some of them again, as after a call whose answer was lost.
+    conclude(&mut sink, &journal[21..]).await;
     let mut look = Connection::open(&watched.config)
         .await
         .expect("the new master");
     check_complete(&mut look, &journal).await;
+    check_concluded(&mut look, &journal).await;
 }
 
 // Of the first 25 signals the odd ones are of one symbol, whose stream has them up to 25, and the
@@ -61,9 +67,11 @@ const LEFT: u64 = 24;
 /// Parts replica and master, and lets the master take more before it dies.
 async fn lag(watched: &mut Watched, sink: &mut RedisSink, journal: &[Entry]) {
     follow(sink, &journal[..25], 0).await;
+    conclude(sink, &journal[..25]).await;
     watched.replicated().await;
     watched.part().await;
     follow(sink, &journal[..31], 25).await;
+    conclude(sink, &journal[25..31]).await;
     watched.fail_over().await;
 }
 
@@ -76,10 +84,13 @@ async fn what_a_replica_had_not_got_is_sent_again() {
     let mut sink = sink(&watched.config, "host1");
     lag(&mut watched, &mut sink, &journal).await;
     assert_eq!(deliver(&mut sink, &journal, 31).await, [LEFT]);
+    // What became of signals is sent again from the same place on.
+    conclude(&mut sink, &journal[LEFT as usize..]).await;
     let mut look = Connection::open(&watched.config)
         .await
         .expect("the new master");
     check_complete(&mut look, &journal).await;
+    check_concluded(&mut look, &journal).await;
 }
 
 #[tokio::test]
@@ -100,14 +111,16 @@ async fn a_lag_is_noticed_though_nothing_is_sent_and_after_a_restart() {
     }
     let mut restarted = sink(&watched.config, "host1");
     assert_eq!(deliver(&mut restarted, &journal, 31).await, [25]);
+    conclude(&mut restarted, &journal[25..]).await;
     let mut look = Connection::open(&watched.config)
         .await
         .expect("the new master");
     check_complete(&mut look, &journal).await;
+    check_concluded(&mut look, &journal).await;
 }
 
-/// The node that holds `trading_signals` dies, and its replica takes its place: nothing is lost or
-/// doubled there, nor on the node that holds the symbols' streams.
+/// The node that holds `trading_signals` and the outcomes dies, and its replica takes its place:
+/// nothing is lost or doubled there, nor on the node that holds the symbols' streams.
 #[tokio::test]
 async fn alone_a_node_of_the_cluster_dies() {
     let Some((config, mut look, _turn)) = cluster().await else {
@@ -119,17 +132,22 @@ async fn alone_a_node_of_the_cluster_dies() {
     let journal = journal(60);
     let mut sink = sink(&config, "host1");
     follow(&mut sink, &journal[..25], 0).await;
+    conclude(&mut sink, &journal[..25]).await;
     servers::ctl(node, "stop");
     let rewinds = deliver(&mut sink, &journal[..40], 25).await;
     assert_eq!(rewinds, [0u64; 0]);
+    conclude(&mut sink, &journal[25..40]).await;
     // The old master comes back as a replica of the new one, and empty: nobody must see it.
     servers::ctl(node, "start");
     assert_eq!(deliver(&mut sink, &journal, 40).await, [0u64; 0]);
+    conclude(&mut sink, &journal[40..]).await;
     check_complete(&mut look, &journal).await;
+    check_concluded(&mut look, &journal).await;
 }
 
 /// The daemon at work on a cluster that loses a node in the middle: every journalled signal is in
-/// its streams once, numbered without a hole, and no key that should expire lives for ever.
+/// its streams once, numbered without a hole, and so is what became of it; and no key that should
+/// expire lives for ever.
 #[tokio::test]
 async fn alone_a_full_run_on_a_cluster_that_loses_a_node() {
     let Some((_, mut look, _turn)) = cluster().await else {
@@ -176,7 +194,11 @@ async fn alone_a_full_run_on_a_cluster_that_loses_a_node() {
     exchange.process.kill();
     assert_eq!(summary["dropped"], 0, "{summary}");
     let signals = daemon::journalled(&dir.path().join("data"));
-    for (stream, ids) in pipeline::by_stream(&signals) {
+    let ended = daemon::outcomes(&dir.path().join("data"));
+    assert!(ended.len() > 50, "{} ends", ended.len());
+    let mut streams = pipeline::by_stream(&signals);
+    streams.insert(OUTCOMES.to_owned(), daemon::ids(&ended));
+    for (stream, ids) in streams {
         let found = entries(&mut look, &stream).await;
         let got: Vec<&String> = found.iter().map(|e| &e["signal_id"]).collect();
         assert_eq!(got, ids.iter().collect::<Vec<_>>(), "{stream}");

@@ -40,7 +40,7 @@ impl SignalSink for Fake {
         "fake"
     }
 
-    fn resume(&mut self, last: &Entry) {
+    fn resume(&mut self, _taken: u64, last: &Entry) {
         assert_eq!(last.record.signal_id, sample::signal(last.seq).id);
         self.0.borrow_mut().resumed.push(last.seq);
     }

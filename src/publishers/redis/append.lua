@@ -1,12 +1,12 @@
--- Appends one signal to one stream, once. All keys share one hash tag.
+-- Appends one signal, or what became of one, to one stream, once. All keys share one hash tag.
 -- KEYS  1 stream  2 its counter  3 its epoch  4 the signal id's mark  5 the producers' positions
 -- ARGV  1 the epoch the caller believes in  2 length to trim to  3 seconds an id is remembered
---       4 producer  5 the signal's number in its journal
---       6 the number of the signal that this stream must have before it (0: none)
+--       4 producer  5 its number in the producer's journal
+--       6 the number of the one that this stream must have before it (0: none)
 --       7... the entry's fields and values
--- Answers the signal's number in the stream, or 0 where its id is there already. Nothing was done
--- where it answers -1: the epoch is missing or another one; or -2 - N: the stream has the producer's
--- signals up to number N only, and has lost what it had acknowledged after that.
+-- Answers its number in the stream, or 0 where its id is there already. Nothing was done where it
+-- answers -1: the epoch is missing or another one; or -2 - N: the stream has what the producer sent
+-- up to number N only, and has lost what it had acknowledged after that.
 if redis.call('GET', KEYS[3]) ~= ARGV[1] then
   return -1
 end

@@ -1,6 +1,7 @@
-//! Signals to Redis streams: one for all, one for each symbol, each with a contiguous `seq`.
+//! Signals to Redis streams: one for all, one for each symbol, and what became of them to another
+//! (`trading_signals:{outcomes}`), each with a contiguous `seq`.
 //!
-//! Answers: is this signal in this stream already, and does the stream still have all that it
+//! Answers: is this one in this stream already, and does the stream still have all that it
 //! acknowledged? Both are decided inside the server by one script (`append.lua`), so repeating a
 //! call that timed out does no harm. A stream's `epoch` is a random name given when it was first
 //! seen empty: where it is missing or another one, the stream was emptied. Its hash `:delivered`
@@ -10,20 +11,19 @@
 //!
 //! Called by the journal's follower on the publishers' runtime; it alone decides when to try again.
 
-use super::outcomes::Outcomes;
+use super::item::{ALL, Item};
 use crate::clock;
 use crate::config::RedisConfig;
 use crate::keyspace::signals::{Producer, SignalStream, delivered_by};
 use crate::keyspace::{Answers, Batch, Connection, explain, place};
 use crate::metrics::Metrics;
 use crate::publishers::{Concluded, Entry, SignalSink, SinkError};
-use crate::signal::record::SignalRecord;
 use ::redis::{ErrorKind, Pipeline, RedisError, RedisResult, Script, ServerErrorKind, Value, cmd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// The script that appends one signal to one stream.
+/// The script that appends one signal or outcome to one stream.
 pub const APPEND: &str = include_str!("append.lua");
 /// How many batches a call of the follower should hold: while the server works on one, the next is
 /// prepared.
@@ -31,7 +31,7 @@ pub const BATCHES_AHEAD: usize = 8;
 /// The script's answer where the stream's epoch is not the expected one, and below it where the
 /// stream has lost a tail.
 const OTHER_EPOCH: i64 = -1;
-/// Streams of symbols that are looked at in one keep-alive, in turn.
+/// Streams, that of all apart, that are looked at in one keep-alive, in turn.
 const LOOKED_AT_ONCE: usize = 64;
 
 pub struct RedisSink {
@@ -40,9 +40,8 @@ pub struct RedisSink {
     metrics: Arc<Metrics>,
     place: String,
     script: Script,
-    outcomes: Outcomes,
     connection: Option<Connection>,
-    /// All that this producer ever wrote to; empty names the stream of all.
+    /// All that this producer ever wrote to, by the names of [`Item::streams`].
     streams: BTreeMap<String, Known>,
     /// The streams were compared with what we know on this connection.
     looked: bool,
@@ -52,6 +51,8 @@ pub struct RedisSink {
     behind: Option<u64>,
     /// Journal number and id of the newest signal that the store acknowledged.
     last: Option<(u64, Uuid)>,
+    /// Up to here in this journal an earlier run got everything acknowledged.
+    resumed: u64,
 }
 
 /// A stream as this sink left it.
@@ -60,18 +61,15 @@ struct Known {
     epoch: String,
     /// Number in the journal up to which it must have its signals.
     had: u64,
-    /// Acknowledged in this run: numbers are not given twice in one, so these need no repeat.
+    /// Acknowledged by this stream, in this run or before it: needs no repeat, though the marks of
+    /// its ids may be forgotten.
     sent: u64,
 }
-
-/// The stream of all in [`RedisSink::streams`].
-const ALL: &str = "";
 
 impl RedisSink {
     pub fn new(config: RedisConfig, producer: String, metrics: Arc<Metrics>) -> RedisSink {
         RedisSink {
             place: place(&config),
-            outcomes: Outcomes::new(config.clone()),
             config,
             producer,
             metrics,
@@ -82,6 +80,7 @@ impl RedisSink {
             turn: 0,
             behind: None,
             last: None,
+            resumed: 0,
         }
     }
 
@@ -209,12 +208,15 @@ impl RedisSink {
         has: u64,
         claim: Option<u64>,
     ) {
+        let resumed = self.resumed;
         let known = self.known(symbol);
         let first = known.epoch.is_empty();
         let same = found.as_ref().is_some_and(|e| first || *e == known.epoch);
         let has = if same { has } else { 0 };
         if first {
             known.had = known.had.max(claim.unwrap_or(0));
+            // Its account alone would not do: the journal may be another one than it counted in.
+            known.sent = has.min(resumed);
         }
         // A store that begins: nothing that we know of is gone, but then we may not know.
         let begins = symbol == ALL && found.is_none();
@@ -235,23 +237,24 @@ impl RedisSink {
         Err(SinkError::Retry(format!("{}: {reason}", self.place)))
     }
 
-    /// Makes sure that the streams of all these signals are known.
-    async fn meet(&mut self, entries: &[Entry]) -> Result<(), SinkError> {
-        let unknown = |symbol: &&String| {
-            let known = self.streams.get(*symbol);
+    /// Makes sure that the streams of all these are known.
+    async fn meet<T: Item>(&mut self, entries: &[T]) -> Result<(), SinkError> {
+        let unknown = |name: &&str| {
+            let known = self.streams.get(*name);
             known.is_none_or(|known| known.epoch.is_empty())
         };
-        let symbols = entries.iter().map(|e| &e.record.symbol);
-        let unknown: BTreeSet<&String> = symbols.filter(unknown).collect();
+        let names = entries.iter().flat_map(Item::streams);
+        let unknown: BTreeSet<&str> = names.filter(unknown).collect();
         if !unknown.is_empty() {
-            self.look(unknown.into_iter().cloned().collect()).await?;
+            self.look(unknown.into_iter().map(str::to_owned).collect())
+                .await?;
         }
         self.told()
     }
 
-    /// Appends all to both of their streams, a batch in each round trip. While the server works on
+    /// Appends all to each of their streams, a batch in each round trip. While the server works on
     /// one batch, the next is prepared.
-    async fn append(&mut self, entries: &[Entry]) -> Result<(), SinkError> {
+    async fn append<T: Item>(&mut self, entries: &[T]) -> Result<(), SinkError> {
         let size = self.config.batch.max(1);
         // The newest sent by stream: what the next one must find there.
         let mut newest = BTreeMap::new();
@@ -274,9 +277,9 @@ impl RedisSink {
     }
 
     /// Judges what the server said to a batch.
-    async fn appended(
+    async fn appended<T: Item>(
         &mut self,
-        entries: &[Entry],
+        entries: &[T],
         batch: &Batch,
         mut answers: Answers,
     ) -> Result<(), SinkError> {
@@ -294,40 +297,39 @@ impl RedisSink {
             }
         }
         for entry in entries {
-            for name in [ALL, entry.record.symbol.as_str()] {
+            for name in entry.streams() {
                 if let Some(known) = self.streams.get_mut(name) {
-                    known.sent = known.sent.max(entry.seq);
+                    known.sent = known.sent.max(entry.seq());
                     known.had = known.sent;
                 }
             }
         }
-        self.last = entries.last().map(|e| (e.seq, e.record.signal_id));
         Ok(())
     }
 
     /// The calls that append a chunk, which so many of the caller's entries go before.
-    fn prepare<'e>(
+    fn prepare<'e, T: Item>(
         &self,
-        (before, entries): (usize, &'e [Entry]),
+        (before, entries): (usize, &'e [T]),
         newest: &mut BTreeMap<&'e str, u64>,
     ) -> Result<Batch, SinkError> {
         let mut batch = self.batch()?;
         let sent_ns = clock::now_ns();
         let mut claims: BTreeMap<&str, u64> = BTreeMap::new();
         for (index, entry) in entries.iter().enumerate() {
-            let fields = fields(&entry.record, sent_ns).map_err(|e| SinkError::Refused {
+            let fields = entry.fields(sent_ns).map_err(|e| SinkError::Refused {
                 index: before + index,
                 reason: e.to_string(),
             })?;
-            for name in [entry.record.symbol.as_str(), ALL] {
-                let Some(known) = self.streams.get(name).filter(|k| k.sent < entry.seq) else {
+            for name in entry.streams() {
+                let Some(known) = self.streams.get(name).filter(|k| k.sent < entry.seq()) else {
                     continue;
                 };
-                let previous = newest.insert(name, entry.seq).unwrap_or(known.had);
+                let previous = newest.insert(name, entry.seq()).unwrap_or(known.had);
                 batch.add(&known.stream.key, |pipeline| {
                     self.append_to(pipeline, known, entry, previous, &fields);
                 });
-                claims.insert(name, entry.seq);
+                claims.insert(name, entry.seq());
             }
         }
         claims.remove(ALL);
@@ -345,7 +347,7 @@ impl RedisSink {
         &self,
         pipeline: &mut Pipeline,
         known: &Known,
-        entry: &Entry,
+        entry: &impl Item,
         previous: u64,
         fields: &[(String, String)],
     ) {
@@ -355,15 +357,13 @@ impl RedisSink {
             .arg(&stream.key)
             .arg(&stream.seq)
             .arg(&stream.epoch);
-        pipeline
-            .arg(stream.seen(entry.record.signal_id))
-            .arg(&stream.delivered);
+        pipeline.arg(stream.seen(entry.id())).arg(&stream.delivered);
         pipeline.arg(&known.epoch);
         pipeline.arg(self.config.signals_max_len.max(1));
         pipeline.arg(self.config.seen_ttl.as_secs().max(1));
         pipeline
             .arg(&self.producer)
-            .arg(entry.seq)
+            .arg(entry.seq())
             .arg(previous)
             .arg(fields);
     }
@@ -380,7 +380,7 @@ impl RedisSink {
         }
     }
 
-    /// The stream of all, and some of the symbols' in turn.
+    /// The stream of all, and some of the others in turn.
     fn in_turn(&mut self) -> Vec<String> {
         let symbols = self.streams.len().saturating_sub(1);
         let turn = self.turn;
@@ -396,8 +396,9 @@ impl SignalSink for RedisSink {
         "redis"
     }
 
-    fn resume(&mut self, last: &Entry) {
+    fn resume(&mut self, taken: u64, last: &Entry) {
         self.last = Some((last.seq, last.record.signal_id));
+        self.resumed = taken;
     }
 
     async fn deliver(&mut self, entries: &[Entry]) -> Result<(), SinkError> {
@@ -409,14 +410,15 @@ impl SignalSink for RedisSink {
         self.ready(Some(self.last.map_or(before, |(seq, _)| seq)))
             .await?;
         self.meet(entries).await?;
-        self.append(entries).await
+        self.append(entries).await?;
+        self.last = entries.last().map(|e| (e.seq, e.record.signal_id));
+        Ok(())
     }
 
     async fn conclude(&mut self, outcomes: &[Concluded]) -> Result<(), SinkError> {
-        self.outcomes
-            .append(outcomes)
-            .await
-            .map_err(SinkError::Retry)
+        self.ready(self.last.map(|(seq, _)| seq)).await?;
+        self.meet(outcomes).await?;
+        self.append(outcomes).await
     }
 
     /// Says that this producer lives, and notices a loss though there is nothing to send.
@@ -455,99 +457,4 @@ fn value<T: ::redis::FromRedisValue>(answer: &RedisResult<Value>) -> RedisResult
 
 fn script_is_missing(answer: &RedisResult<Value>) -> bool {
     matches!(answer, Err(e) if e.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
-}
-
-/// An entry's fields: a string as it is, everything else as its JSON text (an absent price is
-/// `null`).
-fn fields(record: &SignalRecord, sent_ns: i64) -> serde_json::Result<Vec<(String, String)>> {
-    let mut sent = record.clone();
-    sent.latency_ns.decided_to_sent = sent_ns.saturating_sub(record.decided_ns());
-    let serde_json::Value::Object(object) = serde_json::to_value(&sent)? else {
-        return Ok(Vec::new());
-    };
-    let text = |value| match value {
-        serde_json::Value::String(text) => text,
-        other => other.to_string(),
-    };
-    Ok(object
-        .into_iter()
-        .map(|(key, value)| (key, text(value)))
-        .collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::signal::record::{LatencyNs, Quality};
-    use rust_decimal::Decimal;
-    use serde_json::{Map, Value, json};
-
-    fn record() -> SignalRecord {
-        SignalRecord {
-            schema: 1,
-            signal_id: Uuid::from_u128(7),
-            producer: "host1".to_owned(),
-            shadow: false,
-            strategy: "ema_cross".to_owned(),
-            strategy_version: "1+0badcafe".to_owned(),
-            parameters: json!({"fast": 12}),
-            exchange: "binance".to_owned(),
-            symbol: "BTC/USDT".to_owned(),
-            signal_type: "buy".to_owned(),
-            source: "technical_analysis".to_owned(),
-            strength: Decimal::new(70, 2),
-            confidence: Decimal::new(5, 1),
-            price: Decimal::new(4_500_050, 2),
-            target_price: Some(Decimal::new(46_000, 0)),
-            stop_loss_price: None,
-            take_profit_price: None,
-            reasoning: "fast \"over\" slow".to_owned(),
-            technical_indicators: Map::from_iter([("ema".to_owned(), Value::from(1.5))]),
-            market_conditions: Map::new(),
-            data_quality: Quality {
-                epoch: 1,
-                synced: true,
-                gaps: 0,
-                inexact: 0,
-            },
-            event_ns: 1_000,
-            created_at: "1970-01-01T00:00:00.000001Z".to_owned(),
-            valid_until: "1970-01-01T00:01:00Z".to_owned(),
-            recv_ns: 1_100,
-            latency_ns: LatencyNs {
-                exchange_to_recv: Some(100),
-                recv_to_decoded: 10,
-                decoded_to_decided: 5,
-                decided_to_sent: 1,
-            },
-        }
-    }
-
-    #[test]
-    fn fields_are_the_journals_keys_and_read_back() {
-        let record = record();
-        let fields = fields(&record, 2_000).expect("a JSON object");
-        let journal = serde_json::to_value(&record).expect("JSON");
-        let journal = journal.as_object().expect("an object");
-        assert!(fields.iter().map(|(key, _)| key).eq(journal.keys()));
-        for (key, text) in &fields {
-            match &journal[key] {
-                Value::String(value) => assert_eq!(text, value),
-                _ if key == "latency_ns" => {
-                    let sent: LatencyNs = serde_json::from_str(text).expect("JSON text");
-                    let expected = LatencyNs {
-                        decided_to_sent: 885,
-                        ..record.latency_ns
-                    };
-                    assert_eq!(sent, expected);
-                }
-                value => {
-                    assert_eq!(
-                        &serde_json::from_str::<Value>(text).expect("JSON text"),
-                        value
-                    );
-                }
-            }
-        }
-    }
 }
