@@ -8,6 +8,7 @@
 
 use crate::metrics::{Metrics, SignalMetrics};
 use crate::outcome::record::OutcomeRecord;
+use crate::publishers::intake;
 use crate::publishers::journal::{Cursor, Disk, Reader};
 use crate::publishers::{Concluded, Entry, SignalSink, SinkError};
 use crate::signal::record::SignalRecord;
@@ -42,8 +43,8 @@ pub struct FollowContext {
     pub of: fn(&Metrics) -> &SignalMetrics,
     /// Signals in one call.
     pub batch: usize,
-    /// A call that takes longer is dropped in the middle and tried again, so the sink must not rely
-    /// on a call being polled to its end.
+    /// A call that takes longer, of [`SignalSink::open`] apart, is dropped in the middle and tried
+    /// again, so the sink must not rely on a call being polled to its end.
     pub timeout: Duration,
     /// What this store has taken, for the journal. Begin it with 0.
     pub taken: Arc<AtomicU64>,
@@ -62,7 +63,10 @@ pub async fn follow<S: SignalSink>(
         if deadline.is_some_and(|d| Instant::now() >= d) || follower.finished() {
             break;
         }
-        let outcome = follower.step(deadline).await;
+        let outcome = tokio::select! {
+            outcome = follower.step() => outcome,
+            () = intake::deadline(stop.clone()) => break,
+        };
         let wait = follower.settle(outcome);
         if let Some(wait) = wait {
             follower.rest(wait, deadline, &mut stop).await;
@@ -169,7 +173,7 @@ impl<S: SignalSink> Follower<S> {
         self.pending.is_empty() && self.ended.is_empty()
     }
 
-    async fn step(&mut self, deadline: Option<Instant>) -> Outcome {
+    async fn step(&mut self) -> Outcome {
         if let Some(has) = self.behind
             && let Err(e) = self.rewind(has)
         {
@@ -182,12 +186,11 @@ impl<S: SignalSink> Follower<S> {
             let text = format!("journal at {place}: {e}; are the disk and its permissions right?");
             return Outcome::Failed(SinkError::Retry(text));
         }
+        if let Err(error) = self.sink.open().await {
+            return Outcome::Failed(error);
+        }
         let idle = Instant::now() >= self.next_idle;
-        let limit = deadline.map_or(self.context.timeout, |d| {
-            self.context
-                .timeout
-                .min(d.saturating_duration_since(Instant::now()))
-        });
+        let limit = self.context.timeout;
         if idle && (self.idle() || self.trouble.is_none()) {
             self.next_idle = Instant::now() + IDLE_EVERY;
             return match within(limit, self.sink.idle()).await {

@@ -61,6 +61,11 @@ pub trait SignalSink {
     /// Called once, before anything else, where the journal says that this store took all up to
     /// number `taken`. `last` is the newest signal of it: a store that does not have it is behind.
     fn resume(&mut self, taken: u64, last: &Entry);
+    /// Called before each of the others, to do what takes longer than they may: its limits are its
+    /// own. The same once or twice.
+    fn open(&mut self) -> impl Future<Output = Result<(), SinkError>> {
+        async { Ok(()) }
+    }
     /// Stores all entries, in order, or says why not. Connects by itself where it must.
     fn deliver(&mut self, entries: &[Entry]) -> impl Future<Output = Result<(), SinkError>>;
     /// Stores what became of signals, which were delivered before, or says why not. The same once

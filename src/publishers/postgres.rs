@@ -138,6 +138,17 @@ impl SignalSink for PostgresSink {
         self.anchor = self.last;
     }
 
+    /// A migration takes what it takes.
+    async fn open(&mut self) -> Result<(), SinkError> {
+        if self.session.is_some() {
+            return Ok(());
+        }
+        let opened = Session::open(&self.config).await;
+        let outcome = opened.map(|session| self.session = Some(session));
+        self.count(&outcome);
+        outcome
+    }
+
     async fn deliver(&mut self, entries: &[Entry]) -> Result<(), SinkError> {
         let outcome = self.try_deliver(entries).await;
         self.count(&outcome);
@@ -181,7 +192,7 @@ impl Session {
     pub(super) async fn open(config: &PostgresConfig) -> Result<Session, SinkError> {
         let server = Server::parse(&config.url.0).map_err(SinkError::Retry)?;
         if config.migrate {
-            let migrated = schema::migrate_at_start(&config.url.0)
+            let migrated = schema::migrate_at_start(&config.url.0, config.timeout)
                 .await
                 .map_err(|e| SinkError::Retry(format!("{e:#}")))?;
             if !migrated.applied.is_empty() {

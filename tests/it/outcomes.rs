@@ -1,5 +1,5 @@
-//! What became of signals, in its stream of Redis: once, in order, numbered without a hole, and again
-//! where that stream alone was lost.
+//! What became of signals, in its stream of Redis: once, in order, numbered without a hole, and
+//! again where that stream alone was lost.
 
 use crate::keyspace;
 use crate::postgres::instrument;

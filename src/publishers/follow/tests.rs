@@ -33,6 +33,8 @@ struct Store {
     idles: u64,
     /// What each start was told that the store has.
     resumed: Vec<u64>,
+    /// How long it takes to open, once.
+    opens_in: Option<Duration>,
 }
 
 impl SignalSink for Fake {
@@ -43,6 +45,15 @@ impl SignalSink for Fake {
     fn resume(&mut self, _taken: u64, last: &Entry) {
         assert_eq!(last.record.signal_id, sample::signal(last.seq).id);
         self.0.borrow_mut().resumed.push(last.seq);
+    }
+
+    async fn open(&mut self) -> Result<(), SinkError> {
+        let time = self.0.borrow().opens_in;
+        if let Some(time) = time {
+            tokio::time::sleep(time).await;
+            self.0.borrow_mut().opens_in = None;
+        }
+        Ok(())
     }
 
     async fn deliver(&mut self, entries: &[Entry]) -> Result<(), SinkError> {
@@ -238,6 +249,21 @@ async fn a_store_that_hangs_does_not_hold_up_the_end_and_gets_the_rest_next_time
         30,
         "the first ten were not sent again"
     );
+}
+
+/// A migration at start, say: it has limits of its own, and the end of the run.
+#[tokio::test]
+async fn a_store_may_take_longer_to_open_than_to_answer() {
+    let mut bench = bench(&[]);
+    (1..=30).for_each(|n| assert_eq!(bench.append(n), n));
+    bench.sink.0.borrow_mut().opens_in = Some(Duration::from_secs(600));
+    let start = Instant::now();
+    assert_eq!(bench.run(Duration::from_millis(120)).await, 30);
+    assert!(start.elapsed() < Duration::from_secs(2));
+    bench.sink.0.borrow_mut().opens_in = Some(Duration::from_millis(300));
+    assert_eq!(bench.run(Duration::from_secs(20)).await, 0);
+    assert!((1..=30).eq(bench.rows()));
+    assert_eq!(bench.metrics.redis.retries.get(), 0);
 }
 
 /// The store's evidence is gone once it has taken something again: the cursor must say it.

@@ -7,8 +7,8 @@
 //! Roles belong to the cluster, so they, and what is granted to them, may be missing though all
 //! migrations are applied: that is said at each run, and mended by `tickforge migrate`.
 
-use super::server::{Limits, Server};
-use anyhow::{Context, anyhow};
+use super::server::{Limits, Server, within};
+use anyhow::anyhow;
 use sqlx::Connection;
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::postgres::PgConnection;
@@ -23,7 +23,7 @@ const STATEMENT: Duration = Duration::from_secs(600);
 /// For another migrator to finish, or for a table that is in use: a migration that waits for a
 /// table's lock holds up everybody behind it, so it gives up and is tried again.
 const LOCK: Duration = Duration::from_secs(30);
-/// All of it, so that a dead network ends too.
+/// All that is to be applied, so that a dead network ends too.
 const WHOLE: Duration = Duration::from_secs(1800);
 
 /// What a run of the migrations did.
@@ -40,49 +40,50 @@ pub struct Migrated {
 /// Applies what the database at `url` does not have yet, and makes rights that have gone since, or
 /// could not be made then, as far as this login may.
 pub async fn migrate(url: &str) -> anyhow::Result<Migrated> {
-    run(url, true).await
+    run(url, CONNECT, true).await
 }
 
-/// The same for a daemon that starts, which only says what is wrong with rights: making them locks
-/// every table.
-pub(super) async fn migrate_at_start(url: &str) -> anyhow::Result<Migrated> {
-    run(url, false).await
+/// The same for a daemon, at each connection: looking takes no longer than `timeout`, what is to be
+/// applied as long as it takes. It only says what is wrong with rights: making them locks every
+/// table.
+pub(super) async fn migrate_at_start(url: &str, timeout: Duration) -> anyhow::Result<Migrated> {
+    run(url, timeout, false).await
 }
 
-async fn run(url: &str, mend: bool) -> anyhow::Result<Migrated> {
+async fn run(url: &str, timeout: Duration, mend: bool) -> anyhow::Result<Migrated> {
     let server = Server::parse(url).map_err(anyhow::Error::msg)?;
+    let limits = Limits {
+        statement: STATEMENT,
+        lock: LOCK,
+    };
+    let mut connection = server
+        .connect(timeout, limits)
+        .await
+        .map_err(|e| anyhow!(server.explain(&e)))?;
     let work = async {
-        let limits = Limits {
-            statement: STATEMENT,
-            lock: LOCK,
-        };
-        let mut connection = server
-            .connect(CONNECT, limits)
-            .await
-            .map_err(|e| anyhow!(server.explain(&e)))?;
+        let mut migrator = sqlx::migrate!("./migrations");
+        // A newer daemon may have been here before: migrations only add, so this one still works.
+        migrator.set_ignore_missing(true);
+        let done = within(timeout, nothing_to_do(&migrator, &mut connection)).await?;
         // On failure too the connection ends here, and with it the advisory lock.
-        let mut migrated = apply(&mut connection)
-            .await
-            .map_err(|e| explain(&server, &e))?;
-        migrated.warnings = rights(&mut connection, mend)
-            .await
-            .map_err(|e| explain(&server, &e))?;
-        let _ = connection.close().await; // all is committed
+        let mut migrated = match done {
+            Some(done) => done,
+            None => within(WHOLE, apply(&migrator, &mut connection)).await?,
+        };
+        let limit = if mend { WHOLE } else { timeout };
+        migrated.warnings = within(limit, rights(&mut connection, mend)).await?;
         Ok(migrated)
     };
-    tokio::time::timeout(WHOLE, work)
-        .await
-        .with_context(|| format!("{}: migrations took longer than {WHOLE:?}", server.place))?
+    let migrated = work.await.map_err(|e| explain(&server, &e))?;
+    // All is committed; only courtesy.
+    let _ = within(timeout, connection.close()).await;
+    Ok(migrated)
 }
 
-async fn apply(connection: &mut PgConnection) -> Result<Migrated, MigrateError> {
-    let mut migrator = sqlx::migrate!("./migrations");
-    // A newer daemon may have been here before: migrations only add, so this one still works.
-    migrator.set_ignore_missing(true);
-
-    if let Some(done) = nothing_to_do(&migrator, connection).await? {
-        return Ok(done);
-    }
+async fn apply(
+    migrator: &Migrator,
+    connection: &mut PgConnection,
+) -> Result<Migrated, MigrateError> {
     // `run` takes this lock too. Held around it, it makes the list before and after this run's own.
     connection.lock().await?;
     connection.ensure_migrations_table(TABLE).await?;

@@ -162,18 +162,16 @@ impl Server {
 
 /// Ends `work` after `limit`: a dead network gives no answer at all, which no setting of the server
 /// can cut short.
-pub async fn within<T>(
+pub async fn within<T, E: From<sqlx::Error>>(
     limit: Duration,
-    work: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, sqlx::Error> {
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     match tokio::time::timeout(limit, work).await {
         Ok(result) => result,
         Err(_) => {
             let text = format!("no answer within {limit:?}");
-            Err(sqlx::Error::Io(io::Error::new(
-                io::ErrorKind::TimedOut,
-                text,
-            )))
+            let error = io::Error::new(io::ErrorKind::TimedOut, text);
+            Err(sqlx::Error::Io(error).into())
         }
     }
 }
