@@ -231,8 +231,10 @@ fn close(c: &mut Cursor, combined: bool) -> Option<()> {
     c.end()
 }
 
+// Not inlined into each other: each by itself keeps what it works with in registers.
+
 /// `{"u":1,"s":"BTCUSDT","b":"1.0","B":"2.0","a":"1.1","A":"3.0"}`: no time at all.
-#[inline]
+#[inline(never)]
 fn fast_quote(mut c: Cursor, combined: bool, out: &mut Output) -> Option<Result<(), Reject>> {
     let update_id = c.integer()?;
     c.expect(b",\"s\":\"")?;
@@ -260,7 +262,7 @@ fn quote(out: &mut Output, slot: SlotId, update_id: u64, n: [Number; 4]) -> Resu
 }
 
 /// `{"e":"trade","E":1,"s":"BTCUSDT","t":2,"p":"1.0","q":"2.0","T":3,"m":true,"M":true}`
-#[inline]
+#[inline(never)]
 fn fast_trade(mut c: Cursor, combined: bool, out: &mut Output) -> Option<Result<(), Reject>> {
     c.expect(b",\"E\":")?;
     c.integer()?;
@@ -276,7 +278,7 @@ fn fast_trade(mut c: Cursor, combined: bool, out: &mut Output) -> Option<Result<
 }
 
 /// `{"e":"aggTrade","E":1,"s":"BTCUSDT","a":2,"p":"1.0","q":"2.0","f":1,"l":2,"T":3,"m":true,"M":true}`
-#[inline]
+#[inline(never)]
 fn fast_aggregate(mut c: Cursor, combined: bool, out: &mut Output) -> Option<Result<(), Reject>> {
     c.expect(b",\"E\":")?;
     c.integer()?;
@@ -341,7 +343,7 @@ fn fast_trade_end(
 }
 
 /// `{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":2,"u":3,"b":[["1.0","2.0"]],"a":[]}`
-#[inline]
+#[inline(never)]
 fn fast_depth(mut c: Cursor, combined: bool, out: &mut Output) -> Option<Result<(), Reject>> {
     c.expect(b",\"E\":")?;
     let time = c.integer()?;
@@ -355,18 +357,18 @@ fn fast_depth(mut c: Cursor, combined: bool, out: &mut Output) -> Option<Result<
     let slot = out.slot(symbol).ok()?;
     // An old message is read to its end all the same: "not mine" must not depend on the book.
     out.book(slot, stamp_ns(time), first, last, false);
-    fast_levels(&mut c, Side::Buy, out)?;
+    c = fast_levels(c, Side::Buy, out)?;
     c.expect(b",\"a\":[")?;
-    fast_levels(&mut c, Side::Sell, out)?;
+    c = fast_levels(c, Side::Sell, out)?;
     close(&mut c, combined)?;
     out.book_end(None);
     Some(Ok(()))
 }
 
-#[inline(always)]
-fn fast_levels(c: &mut Cursor, side: Side, out: &mut Output) -> Option<()> {
+#[inline(never)]
+fn fast_levels<'a>(mut c: Cursor<'a>, side: Side, out: &mut Output) -> Option<Cursor<'a>> {
     if c.accept(b"]") {
-        return Some(());
+        return Some(c);
     }
     let mut pen = out.pen();
     let (mut price_digits, mut amount_digits) = (1, 1);
@@ -379,7 +381,7 @@ fn fast_levels(c: &mut Cursor, side: Side, out: &mut Output) -> Option<()> {
             pen.level(side, price, amount)?;
         }
         if !c.accept(b"],[\"") {
-            return c.expect(b"]]");
+            return c.expect(b"]]").map(|()| c);
         }
     }
 }
