@@ -200,7 +200,8 @@ impl Reader {
         let input: Box<dyn BufRead + Send> = if is_zst(path) {
             let decoder = zstd::Decoder::new(file)
                 .with_context(|| format!("capture {}: cannot start zstd", path.display()))?;
-            Box::new(BufReader::with_capacity(256 << 10, decoder))
+            // Little at a time: what one call has unpacked is lost where it comes to a damage.
+            Box::new(BufReader::with_capacity(4 << 10, decoder))
         } else {
             Box::new(BufReader::with_capacity(256 << 10, file))
         };

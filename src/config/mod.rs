@@ -14,8 +14,13 @@ pub use reload::{Changes, RELOADED};
 use crate::strategy::Instance;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Bytes of a file: what is larger is another file, passed by mistake.
+const LARGEST: u64 = 1 << 20;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -43,10 +48,18 @@ impl Config {
     /// Reads and checks a file.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let place = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let wrong = |what: &str| {
             let remedy = "config/tickforge.toml shows every key";
-            ConfigError::one(format!("{place}: cannot be read: {error}; {remedy}"))
-        })?;
+            ConfigError::one(format!("{place}: {what}; {remedy}"))
+        };
+        let mut bytes = Vec::new();
+        // One byte more tells a file that is too large.
+        let read = File::open(path).and_then(|f| f.take(LARGEST + 1).read_to_end(&mut bytes));
+        read.map_err(|error| wrong(&format!("cannot be read: {error}")))?;
+        if bytes.len() as u64 > LARGEST {
+            return Err(wrong("larger than 1 MiB, so it is no configuration"));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| wrong("not text in UTF-8"))?;
         Config::parse(&text, &place)
     }
 

@@ -87,15 +87,19 @@ impl NotificationSink {
         self.push().await
     }
 
-    /// Connected, and with users' preferences that are current.
-    async fn ready(&mut self) -> Result<Session, SinkError> {
-        let mut session = match self.session.take() {
-            Some(session) => session,
+    async fn session(&mut self) -> Result<Session, SinkError> {
+        match self.session.take() {
+            Some(session) => Ok(session),
             None => {
                 self.loaded = None;
-                Session::open(&self.config).await?
+                Session::open(&self.config).await
             }
-        };
+        }
+    }
+
+    /// Connected, and with users' preferences that are current.
+    async fn ready(&mut self) -> Result<Session, SinkError> {
+        let mut session = self.session().await?;
         if self.loaded.is_none_or(|at| at.elapsed() >= RELOAD) {
             let rows = session.notified_users().await?;
             self.users = rows
@@ -191,6 +195,17 @@ impl SignalSink for NotificationSink {
 
     /// The queue is no copy of the journal: what was sent may be deleted from it.
     fn resume(&mut self, _taken: u64, _last: &Entry) {}
+
+    /// A migration takes what it takes.
+    async fn open(&mut self) -> Result<(), SinkError> {
+        if self.session.is_some() {
+            return Ok(());
+        }
+        let opened = self.session().await;
+        let outcome = opened.map(|session| self.session = Some(session));
+        self.count(&outcome);
+        outcome
+    }
 
     async fn deliver(&mut self, entries: &[Entry]) -> Result<(), SinkError> {
         let outcome = self.tell(entries).await;

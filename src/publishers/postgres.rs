@@ -143,7 +143,7 @@ impl SignalSink for PostgresSink {
         if self.session.is_some() {
             return Ok(());
         }
-        let opened = Session::open(&self.config).await;
+        let opened = self.session().await;
         let outcome = opened.map(|session| self.session = Some(session));
         self.count(&outcome);
         outcome

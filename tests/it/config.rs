@@ -40,6 +40,28 @@ fn a_missing_file_is_told_with_a_remedy() {
 }
 
 #[test]
+fn a_file_that_is_no_configuration_is_told_apart() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("x.toml");
+    let refused = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).expect("written");
+        let error = Config::load(&file).expect_err("refused").to_string();
+        assert!(error.starts_with(&file.display().to_string()), "{error}");
+        error
+    };
+    let large = "#\n".repeat(1 << 19);
+    std::fs::write(&file, &large).expect("written");
+    assert_eq!(Config::load(&file), Ok(Config::embedded()), "all of 1 MiB");
+    let larger = refused(format!("{large}#").as_bytes());
+    assert!(
+        larger.contains("larger than 1 MiB, so it is no configuration"),
+        "{larger}"
+    );
+    let binary = refused(&[0x28, 0xb5, 0x2f, 0xfd]);
+    assert!(binary.contains("not text in UTF-8"), "{binary}");
+}
+
+#[test]
 fn check_needs_no_environment_and_leaves_nothing() {
     let dir = tempfile::tempdir().expect("a folder");
     let file = dir.path().join("x.toml");
