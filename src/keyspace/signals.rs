@@ -87,8 +87,8 @@ impl SignalStream {
 }
 
 /// `{trading_signals}:delivered:NAME`: the number in its journal of the newest signal that a
-/// producer got acknowledged for each symbol. Compared with the symbol's own `:delivered`, it
-/// tells at the next start whether that symbol's node has lost something.
+/// producer got acknowledged for each symbol, and of the newest outcome. Compared with the stream's
+/// own `:delivered`, it tells at the next start whether that stream's node has lost something.
 pub fn delivered_by(producer: &str) -> String {
     format!("{{{ALL}}}:delivered:{producer}")
 }
