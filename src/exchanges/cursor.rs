@@ -189,7 +189,7 @@ impl<'a> Cursor<'a> {
         Some(value)
     }
 
-    /// Up to fifteen digits, and their number.
+    /// Up to sixteen digits, and their number.
     #[inline(always)]
     fn short_integer(&self) -> Option<(u64, usize)> {
         let w = self.word(0)?;
@@ -211,8 +211,13 @@ impl<'a> Cursor<'a> {
         {
             return Some((high * 100_000 + low, 13));
         }
+        // Microseconds have 16.
+        if let Some(low) = swar::eight(w2) {
+            let ended = !self.rest.get(16)?.is_ascii_digit();
+            return ended.then_some((high * 100_000_000 + low, 16));
+        }
         let n = leading(w2);
-        if n == 0 || n == 8 {
+        if n == 0 {
             return None;
         }
         Some((high * pow10(n as u8) + swar::few(w2, n)?, 8 + n))

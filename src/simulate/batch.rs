@@ -50,6 +50,8 @@ pub struct Part {
     /// With its wrapper.
     pub combined: (u32, u32),
     pub raw: (u32, u32),
+    /// Where its times end; 0 where there is none.
+    pub stamps: [u32; 2],
     /// Which of the batch's trades it is.
     pub trade: Option<u32>,
 }
@@ -59,7 +61,8 @@ pub struct Traded {
     pub symbol: usize,
     pub print: Print,
     pub aggregate: bool,
-    pub ms: i64,
+    /// As it was stamped, µs since the epoch.
+    pub us: i64,
     /// Set by a connection that has flushed it to its socket.
     pub sent: AtomicBool,
 }
@@ -77,8 +80,10 @@ pub struct Renderer {
     pub trades: Vec<Traded>,
     /// How many connections want each stream.
     pub listeners: Vec<u32>,
-    /// Stamped on all that follows, ms since the epoch.
-    pub now_ms: i64,
+    /// Stamped on all that follows, µs since the epoch.
+    pub now_us: i64,
+    /// Of the message at hand.
+    stamps: [u32; 2],
     names: Vec<Names>,
     chaos: Chaos,
 }
@@ -103,7 +108,8 @@ impl Renderer {
             parts: Vec::with_capacity(1024),
             trades: Vec::with_capacity(256),
             listeners: vec![0; symbols.len() * KINDS],
-            now_ms: 0,
+            now_us: 0,
+            stamps: [0; 2],
             names: names.collect(),
             chaos,
         }
@@ -115,6 +121,7 @@ impl Renderer {
 
     fn begin(&mut self, symbol: usize, suffix: &str) -> usize {
         let start = self.text.len();
+        self.stamps = [0; 2];
         self.text.extend_from_slice(b"{\"stream\":\"");
         self.text
             .extend_from_slice(self.names[symbol].lower.as_bytes());
@@ -132,6 +139,7 @@ impl Renderer {
             stream,
             combined: span(start, end),
             raw: span(data, end - 1),
+            stamps: self.stamps,
             trade,
         };
         if self.chaos.malformed() {
@@ -153,6 +161,11 @@ impl Renderer {
 
     fn put(&mut self, bytes: &[u8]) {
         self.text.extend_from_slice(bytes);
+    }
+
+    fn stamp(&mut self, which: usize) {
+        integer(&mut self.text, self.now_us as u64);
+        self.stamps[which] = self.text.len() as u32;
     }
 
     fn price(&mut self, symbol: usize, ticks: i64) {
@@ -183,7 +196,7 @@ impl Renderer {
             symbol,
             print,
             aggregate,
-            ms: self.now_ms,
+            us: self.now_us,
             sent,
         });
         self.trades.len() as u32 - 1
@@ -193,7 +206,7 @@ impl Renderer {
         self.put(b"{\"e\":\"");
         self.put(event);
         self.put(b"\",\"E\":");
-        integer(&mut self.text, self.now_ms as u64);
+        self.stamp(0);
         self.put(b",\"s\":\"");
         self.text
             .extend_from_slice(self.names[symbol].upper.as_bytes());
@@ -210,7 +223,7 @@ impl Renderer {
 
     fn time_and_maker(&mut self, buyer_is_maker: bool) {
         self.put(b",\"T\":");
-        integer(&mut self.text, self.now_ms as u64);
+        self.stamp(1);
         self.put(if buyer_is_maker {
             b",\"m\":true,\"M\":true}"
         } else {
@@ -332,12 +345,16 @@ pub fn integer(out: &mut Vec<u8>, value: u64) {
 pub fn decimal(out: &mut Vec<u8>, units: u64) {
     integer(out, units / 100_000_000);
     let mut digits = *b".00000000";
-    let mut rest = units % 100_000_000;
+    fraction(&mut digits, units % 100_000_000);
+    out.extend_from_slice(&digits);
+}
+
+/// Fills in the digits behind a point.
+pub fn fraction(digits: &mut [u8], mut rest: u64) {
     for digit in digits[1..].iter_mut().rev() {
         *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
-    out.extend_from_slice(&digits);
 }
 
 #[cfg(test)]
@@ -364,7 +381,7 @@ mod tests {
         let faults: Faults = faults.parse().expect("faults");
         let mut r = Renderer::new(&symbols(2), Chaos::new(&faults, 1));
         r.listeners.fill(1);
-        r.now_ms = 1_795_339_200_123;
+        r.now_us = 1_795_339_200_123_456;
         let print = Print {
             id: 77,
             price: 302_500,
@@ -399,10 +416,10 @@ mod tests {
     fn messages_have_the_exchange_s_form() {
         let r = all_messages("");
         let expected = [
-            r#"{"e":"trade","E":1795339200123,"s":"ETHUSDT","t":77,"p":"3025.00000000","q":"0.00150000","T":1795339200123,"m":true,"M":true}"#,
-            r#"{"e":"aggTrade","E":1795339200123,"s":"ETHUSDT","a":77,"p":"3025.00000000","q":"0.00150000","f":77,"l":78,"T":1795339200123,"m":true,"M":true}"#,
+            r#"{"e":"trade","E":1795339200123456,"s":"ETHUSDT","t":77,"p":"3025.00000000","q":"0.00150000","T":1795339200123456,"m":true,"M":true}"#,
+            r#"{"e":"aggTrade","E":1795339200123456,"s":"ETHUSDT","a":77,"p":"3025.00000000","q":"0.00150000","f":77,"l":78,"T":1795339200123456,"m":true,"M":true}"#,
             r#"{"u":5,"s":"ETHUSDT","b":"3024.99000000","B":"0.00010000","a":"3025.01000000","A":"0.00020000"}"#,
-            r#"{"e":"depthUpdate","E":1795339200123,"s":"ETHUSDT","U":4,"u":5,"b":[["3024.99000000","0.00000000"]],"a":[["3025.01000000","0.00020000"],["3025.02000000","0.00030000"]]}"#,
+            r#"{"e":"depthUpdate","E":1795339200123456,"s":"ETHUSDT","U":4,"u":5,"b":[["3024.99000000","0.00000000"]],"a":[["3025.01000000","0.00020000"],["3025.02000000","0.00030000"]]}"#,
         ];
         let streams = ["@trade", "@aggTrade", "@bookTicker", "@depth@100ms"];
         assert_eq!(r.parts.len(), 4);

@@ -106,8 +106,8 @@ impl Candles {
         }
     }
 
-    pub fn trade(&mut self, symbol: usize, trade: &Print, now_ms: i64) {
-        let second = now_ms.div_euclid(1_000);
+    pub fn trade(&mut self, symbol: usize, trade: &Print, now_us: i64) {
+        let second = now_us.div_euclid(1_000_000);
         self.began_s.get_or_init(|| second);
         let seconds = &mut self.symbols[symbol];
         let new = Interval::of(second, trade);
@@ -436,10 +436,10 @@ mod tests {
             lots,
             buyer_is_maker,
         };
-        candles.trade(0, &print(9_123_456, 10, false), NOW_S * 1_000);
-        candles.trade(0, &print(9_123_500, 5, true), NOW_S * 1_000 + 900);
-        candles.trade(0, &print(9_123_400, 7, false), (NOW_S + 20) * 1_000);
-        candles.trade(0, &print(9_123_300, 1, false), (NOW_S + 30) * 1_000);
+        candles.trade(0, &print(9_123_456, 10, false), NOW_S * 1_000_000);
+        candles.trade(0, &print(9_123_500, 5, true), NOW_S * 1_000_000 + 900_000);
+        candles.trade(0, &print(9_123_400, 7, false), (NOW_S + 20) * 1_000_000);
+        candles.trade(0, &print(9_123_300, 1, false), (NOW_S + 30) * 1_000_000);
         let seen = bars(&candles, "binance", "BTCUSDT", MINUTE, NOW_S + 40);
         let (before, live) = (seen[48], seen[49]);
         assert_eq!(
@@ -473,7 +473,7 @@ mod tests {
             buyer_is_maker: false,
         };
         for second in 0..1_000 {
-            candles.trade(7, &print, (NOW_S + second) * 1_000);
+            candles.trade(7, &print, (NOW_S + second) * 1_000_000);
         }
         assert_eq!(candles.symbols[7].list.len(), 600);
         assert!(candles.symbols[7].cut);

@@ -37,9 +37,9 @@ pub struct Watched<'a> {
 
 impl Sink for Watched<'_> {
     fn trade(&mut self, symbol: usize, trade: Print) {
-        let now_ms = self.renderer.now_ms;
-        self.history.candles.trade(symbol, &trade, now_ms);
-        self.history.trades.trade(symbol, &trade, now_ms);
+        let now_us = self.renderer.now_us;
+        self.history.candles.trade(symbol, &trade, now_us);
+        self.history.trades.trade(symbol, &trade, now_us);
         self.renderer.trade(symbol, trade);
     }
 

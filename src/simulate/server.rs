@@ -4,6 +4,7 @@
 //! by each connection's bounded queue. Nothing here knows a market. Tasks of the caller's runtime.
 
 use super::batch::{Part, Traded};
+use super::subscriptions::Subscriptions;
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{StatusCode, Uri, header};
@@ -25,6 +26,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
+/// Digits by which a time in µs is longer than one in ms.
+const MICROS: usize = 3;
 /// Batches that may wait for one connection.
 const QUEUE: usize = 64;
 /// A client that reads nothing for so long is cut off.
@@ -40,7 +43,29 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 pub struct Piece {
     start: u32,
     end: u32,
+    /// Where times end that are to be cut to ms; 0 where there is none.
+    cuts: [u32; 2],
     trade: Option<u32>,
+}
+
+impl Piece {
+    /// Of the batch's text. Copied only where its times are to be cut.
+    fn of(&self, batch: &Bytes) -> Bytes {
+        let (mut start, end) = (self.start as usize, self.end as usize);
+        if self.cuts == [0; 2] {
+            return batch.slice(start..end);
+        }
+        let mut text = Vec::with_capacity(end - start);
+        // A torn message may end before its times do.
+        for cut in self.cuts.map(|c| c as usize) {
+            if (start..=end).contains(&cut) {
+                text.extend_from_slice(&batch[start..cut - MICROS]);
+                start = cut;
+            }
+        }
+        text.extend_from_slice(&batch[start..end]);
+        text.into()
+    }
 }
 
 /// What a connection has to send.
@@ -315,9 +340,8 @@ impl Connection {
                     parts,
                     trades,
                 } => {
-                    for &Piece { start, end, .. } in &parts {
-                        let slice = text.slice(start as usize..end as usize);
-                        let text = Utf8Bytes::try_from(slice).map_err(|_| "not UTF-8")?;
+                    for piece in &parts {
+                        let text = Utf8Bytes::try_from(piece.of(&text)).map_err(|_| "not UTF-8")?;
                         bytes += text.len() as u64;
                         self.ws.feed(Message::Text(text)).await.map_err(broken)?;
                     }
@@ -371,14 +395,18 @@ fn broken(_: Error) -> &'static str {
 }
 
 /// What of a batch a connection wants, in the form that it wants.
-pub fn pick(parts: &[Part], combined: bool, wants: impl Fn(usize) -> bool) -> Vec<Piece> {
-    let wanted = parts.iter().filter(|p| wants(p.stream));
+pub fn pick(parts: &[Part], subscriptions: &Subscriptions) -> Vec<Piece> {
+    let Subscriptions {
+        combined, micros, ..
+    } = *subscriptions;
+    let wanted = parts.iter().filter(|p| subscriptions.wants(p.stream));
     wanted
         .map(|p| {
             let (start, end) = if combined { p.combined } else { p.raw };
             Piece {
                 start,
                 end,
+                cuts: if micros { [0; 2] } else { p.stamps },
                 trade: p.trade,
             }
         })

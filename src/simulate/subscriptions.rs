@@ -13,6 +13,8 @@ const MAX_STREAMS: usize = 1024;
 pub struct Subscriptions {
     /// Messages come in the wrapper that names their stream.
     pub combined: bool,
+    /// Times are in µs, not in ms.
+    pub micros: bool,
     names: Vec<String>,
     wants: Vec<bool>,
 }
@@ -24,6 +26,9 @@ impl Subscriptions {
         let wants = vec![false; symbols.len() * KINDS];
         let mut new = Subscriptions {
             combined: path == "/stream",
+            micros: query
+                .split('&')
+                .any(|q| q.eq_ignore_ascii_case("timeUnit=MICROSECOND")),
             names: Vec::new(),
             wants,
         };
@@ -168,6 +173,9 @@ mod tests {
             &[7],
         );
         check("/stream?streams=nosuch@trade/btcusdt@depth", true, &[4]);
+        let micros = |path: &str| Subscriptions::new(path, &list).micros;
+        assert!(micros("/stream?timeUnit=MICROSECOND") && micros("/ws?x=1&timeunit=microsecond"));
+        assert!(!micros("/stream") && !micros("/stream?timeUnit=MILLISECOND"));
     }
 
     #[test]

@@ -195,7 +195,7 @@ impl Synthetic {
             return Ok(());
         }
         let (due, schedule) = self.due(now);
-        self.renderer.now_ms = clock::now_ns() / 1_000_000;
+        self.renderer.now_us = clock::now_ns() / 1_000;
         for _ in 0..MAX_STEPS {
             let at = self.world.next_at();
             if at > due {
@@ -204,7 +204,7 @@ impl Synthetic {
             if let (Some(schedule), Some(origin)) = (&schedule, &self.origin) {
                 // What is late says so: it bears the time at which it should have been sent.
                 let due_ns = origin.wall_ns + schedule.wall(at).as_nanos() as i64;
-                self.renderer.now_ms = due_ns / 1_000_000;
+                self.renderer.now_us = due_ns / 1_000;
             }
             let mut sink = Watched {
                 renderer: &mut self.renderer,
@@ -243,7 +243,7 @@ impl Synthetic {
             let mut slow = Vec::new();
             for client in &self.clients {
                 let s = &client.subscriptions;
-                let parts = pick(&self.renderer.parts, s.combined, |stream| s.wants(stream));
+                let parts = pick(&self.renderer.parts, s);
                 if parts.is_empty() {
                     continue;
                 }
@@ -299,7 +299,7 @@ impl Synthetic {
     async fn end(mut self) -> anyhow::Result<Sent> {
         self.patience = END_WITHIN;
         if self.origin.is_some() {
-            self.renderer.now_ms = clock::now_ns() / 1_000_000;
+            self.renderer.now_us = clock::now_ns() / 1_000;
             self.world.settle(&mut self.renderer);
             self.dispatch().await?;
         }

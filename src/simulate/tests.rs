@@ -244,6 +244,44 @@ async fn raw_paths_have_no_wrapper_and_unknown_paths_do_not_exist() {
 }
 
 #[tokio::test]
+async fn times_are_in_the_unit_that_a_connection_asks_for() {
+    let options = Options {
+        rate: 20_000,
+        ..Options::default()
+    };
+    let running = start(options).await.expect("starts");
+    let streams = "streams=btcusdt@trade/btcusdt@depth@100ms";
+    let mut fine = connect(&format!(
+        "{}/stream?timeUnit=MICROSECOND&{streams}",
+        running.ws
+    ))
+    .await;
+    let mut coarse = connect(&format!("{}/stream?{streams}", running.ws)).await;
+    let (mut micros, mut compared) = (BTreeMap::new(), BTreeSet::new());
+    while compared.len() < 20 || !compared.contains("u") {
+        for (socket, is_fine) in [(&mut fine, true), (&mut coarse, false)] {
+            let data = next(socket).await.expect("a message")["data"].take();
+            let of = if data["t"].is_u64() { "t" } else { "u" };
+            for time in ["E", "T"] {
+                let Some(stamp) = data[time].as_u64() else {
+                    continue;
+                };
+                let key = format!("{of} {} {time}", data[of]);
+                if is_fine {
+                    assert!(stamp > 1_000_000_000_000_000, "{data}");
+                    micros.insert(key, stamp);
+                } else if let Some(exact) = micros.get(&key) {
+                    assert_eq!(stamp, exact / 1_000, "{data}");
+                    compared.insert(if of == "u" { of.to_owned() } else { key });
+                }
+            }
+        }
+    }
+    drop((fine, coarse));
+    running.stop().await.expect("stops");
+}
+
+#[tokio::test]
 async fn candles_are_of_the_trades_that_were_sent() {
     let running = start(Options::default()).await.expect("starts");
     let mut socket = connect(&format!("{}/ws/btcusdt@trade", running.ws)).await;

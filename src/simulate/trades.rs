@@ -20,8 +20,8 @@ const MOST: usize = 1_000;
 #[derive(Clone, Copy)]
 struct Made {
     print: Print,
-    /// As it was stamped, ms since the epoch.
-    ms: i64,
+    /// As it was stamped, µs since the epoch; REST answers in ms.
+    us: i64,
 }
 
 pub struct Trades {
@@ -38,14 +38,14 @@ impl Trades {
         }
     }
 
-    pub fn trade(&mut self, symbol: usize, print: &Print, now_ms: i64) {
+    pub fn trade(&mut self, symbol: usize, print: &Print, now_us: i64) {
         let made = &mut self.symbols[symbol];
         if made.len() >= self.most {
             made.pop_front();
         }
         made.push_back(Made {
             print: *print,
-            ms: now_ms,
+            us: now_us,
         });
     }
 
@@ -81,7 +81,7 @@ impl Trades {
     }
 }
 
-fn row(out: &mut Vec<u8>, symbol: &Symbol, Made { print, ms }: &Made) {
+fn row(out: &mut Vec<u8>, symbol: &Symbol, Made { print, us }: &Made) {
     let (price, amount) = (
         print.price as u64 * symbol.tick,
         print.lots as u64 * symbol.lot,
@@ -101,7 +101,7 @@ fn row(out: &mut Vec<u8>, symbol: &Symbol, Made { print, ms }: &Made) {
         out.push(b'"');
     }
     out.extend_from_slice(b",\"time\":");
-    integer(out, *ms as u64);
+    integer(out, *us as u64 / 1_000);
     out.extend_from_slice(b",\"isBuyerMaker\":");
     let maker = if print.buyer_is_maker {
         "true"
@@ -150,8 +150,8 @@ mod tests {
     #[test]
     fn trades_are_as_they_were_made() {
         let mut trades = Trades::new(4);
-        trades.trade(0, &print(77), 1_795_339_200_123);
-        trades.trade(0, &print(78), 1_795_339_200_124);
+        trades.trade(0, &print(77), 1_795_339_200_123_456);
+        trades.trade(0, &print(78), 1_795_339_200_124_000);
         let row = r#"[{"id":77,"price":"91234.56000000","qty":"0.01250000","quoteQty":"1140.43200000","time":1795339200123,"isBuyerMaker":false,"isBestMatch":true},"#;
         let path = "/api/v3/historicalTrades?symbol=BTCUSDT";
         let answer = trades.answer(&world(), path).expect("an answer");

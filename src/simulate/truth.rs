@@ -2,7 +2,7 @@
 //!
 //! A trade is listed once, when a connection has flushed it to its socket. Called by `synthetic`.
 
-use super::batch::{Traded, decimal, integer};
+use super::batch::{Traded, decimal, fraction, integer};
 use super::book::Level;
 use super::clients::Sent;
 use super::symbols::Symbol;
@@ -65,9 +65,10 @@ impl Truth {
         line.extend_from_slice(b"\",\"id\":\"");
         integer(line, trade.print.id);
         line.extend_from_slice(b"\",\"t\":");
-        integer(line, trade.ms as u64 / 1000);
-        let millis = trade.ms as u64 % 1000;
-        line.extend_from_slice(&[b'.', digit(millis / 100), digit(millis / 10), digit(millis)]);
+        integer(line, trade.us as u64 / 1_000_000);
+        let mut digits = *b".000000";
+        fraction(&mut digits, trade.us as u64 % 1_000_000);
+        line.extend_from_slice(&digits);
         line.extend_from_slice(b"}\n");
         self.write()
     }
@@ -105,10 +106,6 @@ impl Truth {
             self.path.display()
         )
     }
-}
-
-fn digit(n: u64) -> u8 {
-    b'0' + (n % 10) as u8
 }
 
 /// A book's side as JSON: `[["price","amount"],…]`.

@@ -228,8 +228,7 @@ fn report(load: &Load, looks: &[Look], floor: &[u64], [exchange, daemon, stolen]
     let floor_in_time = floor.partition_point(|ns| *ns <= 5_000_000) as f64 / floor.len() as f64;
     eprintln!(
         "load: {} messages/s steady, {peak:.0}/s in the fastest quarter second; outside of bursts \
-         decided within 1 ms {:.4}, 2 ms {:.4}, 5 ms {:.5}, 10 ms {:.5} of the exchange's stamp, \
-         which is 1 ms coarse; \
+         decided within 1 ms {:.4}, 2 ms {:.4}, 5 ms {:.5}, 10 ms {:.5} of the exchange's stamp; \
          memory {third:.0} MiB after a third, {last:.0} MiB at the end; \
          of one core: exchange {exchange:.2}, daemon {daemon:.2}, taken by the host {stolen:.3}; \
          bare loopback p50 {:.0} us, p99 {:.0} us, p99.9 {:.0} us, within 5 ms {floor_in_time:.5}",

@@ -9,8 +9,8 @@ use serde::Deserialize;
 
 /// Streams named in one SUBSCRIBE.
 const STREAMS_PER_REQUEST: usize = 150;
-/// All is stamped in ms.
-pub const STAMP_RESOLUTION_NS: u32 = 1_000_000;
+/// What the streams are asked to stamp with: µs rather than ms.
+pub const STAMP_RESOLUTION_NS: u32 = 1_000;
 
 /// One connection for these instruments.
 pub fn plan(instruments: &[(InstrumentId, &Instrument)], channels: Channels) -> Plan {
@@ -42,7 +42,7 @@ pub fn plan(instruments: &[(InstrumentId, &Instrument)], channels: Channels) -> 
             acks: 1,
         });
     Plan {
-        path: "/stream".to_owned(),
+        path: "/stream?timeUnit=MICROSECOND".to_owned(),
         instruments: instruments.iter().map(|(id, _)| *id).collect(),
         requests: requests.collect(),
     }

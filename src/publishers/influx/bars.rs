@@ -14,6 +14,7 @@ use crate::clock;
 use crate::market::{Instrument, InstrumentId, Registry, Tick};
 use crate::metrics::RollupMetrics;
 use crate::publishers::intake::{self, Known};
+use rustc_hash::FxHashSet;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -72,6 +73,8 @@ pub struct Bars<'a> {
     derived: &'a Derived,
     metrics: &'a RollupMetrics,
     names: HashMap<Name, InstrumentId>,
+    /// Those that `names` has.
+    named: FxHashSet<InstrumentId>,
     registry: Arc<Registry>,
     memory: Memory,
     /// In the file, and to be there soon.
@@ -116,6 +119,7 @@ impl<'a> Bars<'a> {
             derived,
             metrics,
             names: HashMap::new(),
+            named: FxHashSet::default(),
             registry,
             memory,
             noted_ns: from_ns,
@@ -132,9 +136,9 @@ impl<'a> Bars<'a> {
 
     /// A trade whose line is made.
     pub fn trade(&mut self, tick: &Tick, known: &Known<Series>, now_ns: i64) {
-        if !self.names.contains_key(known.label.tags()) {
-            let name = known.label.tags().clone();
-            self.names.insert(name, tick.event.instrument);
+        let id = tick.event.instrument;
+        if self.named.insert(id) {
+            self.names.entry(known.label.tags().clone()).or_insert(id);
         }
         self.rollup.trade(tick, known, now_ns, &mut self.derived);
         self.metrics.too_late.set(self.rollup.too_late);

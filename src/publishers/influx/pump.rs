@@ -15,7 +15,7 @@ use std::time::Duration;
 pub trait Supply<'a> {
     fn disk(&mut self) -> &mut Disk<'a>;
     fn counts(&self) -> &'a TickMetrics;
-    /// Takes in what is new, and updates the books; called often, while a batch is written, too.
+    /// Takes in what is new, and updates the books; called often.
     fn drain(&mut self);
     /// Whether nothing follows.
     fn is_closed(&self) -> bool;
@@ -27,6 +27,10 @@ pub trait Supply<'a> {
     /// Before each write, and after it.
     fn begun(&mut self) -> impl Future<Output = ()>;
     fn ended(&mut self);
+    /// Called often while a batch is written.
+    fn meanwhile(&mut self) {
+        self.drain();
+    }
     /// Between two batches, when nothing is under way.
     fn between(&mut self, _server: &Server) -> impl Future<Output = ()> {
         std::future::ready(())
@@ -68,7 +72,7 @@ pub async fn pump<'a, S: Supply<'a>>(
         supply.begun().await;
         let under_way = supply.disk().under_way;
         let work = deliver(batch, server, counts, under_way);
-        intake::alongside(work, || supply.drain()).await;
+        intake::alongside(work, || supply.meanwhile()).await;
         supply.disk().delivered(batch);
         supply.ended();
     }

@@ -16,12 +16,14 @@ use crate::clock;
 use crate::config::InfluxConfig;
 use crate::market::{Kind, Registry, Tick};
 use crate::metrics::TickMetrics;
-use crate::publishers::intake::{self, Instruments};
+use crate::publishers::intake::{self, Instruments, Known};
 use crate::ring::Consumer;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Lines that are made at once while a batch is written: less than a millisecond.
+const AT_ONCE: usize = 1_000;
 /// Instruments that a line about lost points names.
 const NAMED: usize = 5;
 
@@ -33,6 +35,8 @@ pub struct Queue<'a> {
     bars: Bars<'a>,
     counts: &'a TickMetrics,
     ticks: VecDeque<Tick>,
+    /// Lines of the oldest of them, made while a batch was written; no status event among them.
+    ready: Lines,
     /// Trades and quotes among them.
     points: usize,
     /// When the oldest of them came.
@@ -65,6 +69,7 @@ impl<'a> Queue<'a> {
             disk,
             bars,
             ticks: VecDeque::new(),
+            ready: Lines::default(),
             points: 0,
             since: Instant::now(),
             complaint: Complaint::default(),
@@ -89,9 +94,13 @@ impl<'a> Queue<'a> {
 
     /// The oldest ticks, encoded; their trades are in bars from here on.
     fn oldest(&mut self, most: usize) -> Lines {
-        let mut lines = Lines::default();
+        let mut lines = std::mem::take(&mut self.ready);
+        if lines.len() > most {
+            lines = Lines::default();
+        }
+        let mut ready = lines.len();
         let now_ns = clock::now_ns();
-        while lines.len() < most.max(1)
+        while (ready > 0 || lines.len() < most.max(1))
             && let Some(tick) = self.ticks.pop_front()
         {
             if tick.event.kind == Kind::Status {
@@ -100,13 +109,32 @@ impl<'a> Queue<'a> {
             }
             self.points -= 1;
             let known = self.instruments.get(tick.event.instrument);
-            let name = Arc::clone(&known.label.name);
-            lines.push(&name, |out| points::encode(&tick, known, out));
+            match ready {
+                0 => line(&tick, known, &mut lines),
+                _ => ready -= 1,
+            }
             if tick.event.kind == Kind::Trade {
                 self.bars.trade(&tick, known, now_ns);
             }
         }
         lines
+    }
+
+    /// Makes some of the next batch's lines. Their trades are in no bar yet: bars may be written
+    /// while these still wait.
+    fn prepare(&mut self) {
+        // Those that may not get into a batch at all are not worth it.
+        if self.points >= self.config.max_waiting {
+            return;
+        }
+        let most = self.config.batch.min(self.ready.len() + AT_ONCE);
+        for tick in self.ticks.range(self.ready.len()..) {
+            if self.ready.len() >= most || tick.event.kind == Kind::Status {
+                return;
+            }
+            let known = self.instruments.get(tick.event.instrument);
+            line(tick, known, &mut self.ready);
+        }
     }
 
     pub fn points(&self) -> usize {
@@ -178,6 +206,10 @@ impl<'a> Queue<'a> {
     }
 }
 
+fn line(tick: &Tick, known: &Known<Series>, lines: &mut Lines) {
+    lines.push(&known.label.name, |out| points::encode(tick, known, out));
+}
+
 impl<'a> Supply<'a> for Queue<'a> {
     fn disk(&mut self) -> &mut Disk<'a> {
         &mut self.disk
@@ -234,6 +266,11 @@ impl<'a> Supply<'a> for Queue<'a> {
         self.bars.remember().await;
     }
 
+    fn meanwhile(&mut self) {
+        self.drain();
+        self.prepare();
+    }
+
     fn ended(&mut self) {}
 
     /// Every trade whose line was made is in the store or on disk: their bars may follow, and
@@ -248,6 +285,101 @@ impl<'a> Supply<'a> for Queue<'a> {
         }
         if over {
             self.bars.write(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bars::Memory;
+    use super::super::{Derived, UnderWay, tests};
+    use super::*;
+    use crate::market::{Event, Status};
+    use crate::metrics::Metrics;
+    use crate::ring::ring;
+    use proptest::prelude::*;
+    use std::path::Path;
+    use std::time::Duration;
+
+    /// What happens to a queue.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Ticks(u8),
+        Rescale(u8),
+        Take,
+        Spill(usize),
+    }
+
+    /// All lines that come out, and the bars of their trades.
+    fn lines(steps: &[Step], begin_ns: i64, ahead: bool) -> (Vec<Lines>, Vec<Lines>) {
+        let metrics = Arc::new(Metrics::default());
+        let derived = Derived::new(Arc::clone(&metrics));
+        let under_way = UnderWay::default();
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let memory = runtime
+            .expect("a runtime")
+            .block_on(Memory::open(Path::new("")));
+        let (registry, counts) = (tests::registry(), &metrics.influx);
+        let bars = Bars::new(&derived, &metrics.rollup, memory, Arc::clone(&registry));
+        let (mut producer, consumer) = ring(1024);
+        let config = InfluxConfig {
+            batch: 7,
+            flush: Duration::ZERO,
+            ..tests::config("http://127.0.0.1:1".to_owned())
+        };
+        let disk = Disk::new(None, counts, &under_way);
+        let mut queue = Queue::new(consumer, config, registry, disk, bars);
+        let (mut id, mut made) = (0, Vec::new());
+        for step in steps {
+            match *step {
+                Step::Ticks(n) => {
+                    for _ in 0..n {
+                        let mut tick = tests::trade(id);
+                        tick.event.exchange_ns = begin_ns + id as i64 * 100_000_000;
+                        assert!(producer.push(tick).is_ok());
+                        id += 1;
+                    }
+                }
+                Step::Rescale(amount) => {
+                    let status = Status::Rescale { price: 8, amount };
+                    let mut tick = tests::trade(0);
+                    tick.event = Event::from_status(0, 0, status);
+                    assert!(producer.push(tick).is_ok());
+                }
+                Step::Take => made.push(queue.take_batch().lines),
+                Step::Spill(most) => made.push(queue.oldest(most)),
+            }
+            if ahead {
+                queue.meanwhile();
+            } else {
+                queue.drain();
+            }
+        }
+        while queue.points() > 0 {
+            made.push(queue.take_batch().lines);
+        }
+        queue.bars.write(true);
+        (made, derived.take_for_test())
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..20u8).prop_map(Step::Ticks),
+            (4..9u8).prop_map(Step::Rescale),
+            Just(Step::Take),
+            (1..9usize).prop_map(Step::Spill),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        #[test]
+        fn lines_made_ahead_are_those_made_in_time(
+            steps in proptest::collection::vec(step(), 1..40),
+        ) {
+            // Of seconds that are this run's, so that bars are made.
+            let begin_ns = clock::now_ns() + 60_000_000_000;
+            prop_assert_eq!(lines(&steps, begin_ns, true), lines(&steps, begin_ns, false));
         }
     }
 }

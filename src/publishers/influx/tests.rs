@@ -10,7 +10,7 @@ use std::net::{TcpListener, TcpStream};
 
 pub const TIME: i64 = 1_705_329_930_123_000_000;
 
-fn config(url: String) -> InfluxConfig {
+pub fn config(url: String) -> InfluxConfig {
     InfluxConfig {
         url,
         version: 1,
