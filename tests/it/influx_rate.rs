@@ -193,7 +193,7 @@ async fn alone_the_publisher_keeps_up_with_posting_rendered_lines() {
         given: 0,
     };
     let rate = |took: Duration| count as f64 / took.as_secs_f64();
-    // In a run's first seconds an earlier one may have trades in the store, which it would look for.
+    // Of its first seconds a run looks in the store for an earlier one's trades.
     let begin_ns = clock::now_ns() + 10_000_000_000;
     let measured = async {
         let mut publisher = publisher;
