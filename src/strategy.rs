@@ -391,14 +391,7 @@ impl<'a> Context<'a> {
         if self.state.book_state != BookState::Synced {
             return None;
         }
-        let sum: i64 = self
-            .state
-            .book
-            .levels(side)
-            .take(levels)
-            .map(|l| l.amount)
-            .fold(0, i64::saturating_add);
-        Some(self.amount(sum))
+        Some(self.amount(self.state.book.depth(side, levels)))
     }
     pub fn quality(&self) -> DataQuality {
         self.state.quality
@@ -424,7 +417,10 @@ pub struct Draft {
 }
 
 impl Draft {
+    // Inlined, so that a draft is made in its place rather than moved from one to the next.
+
     /// `strength` and `confidence` are shares of one.
+    #[inline]
     pub fn new(signal_type: SignalType, strength: f64, confidence: f64) -> Self {
         Draft {
             signal_type,
@@ -442,11 +438,13 @@ impl Draft {
         }
     }
     /// About another of the group's instruments than the first; its prices are that one's.
+    #[inline]
     #[must_use]
     pub fn leg(mut self, leg: usize) -> Self {
         self.leg = leg;
         self
     }
+    #[inline]
     #[must_use]
     pub fn source(mut self, source: Source) -> Self {
         self.source = source;
@@ -455,6 +453,7 @@ impl Draft {
     /// Prices in quote currency; the engine puts them on the instrument's price step. The signal
     /// ends at the first of them, or when its validity is over: the module `outcome` says how that
     /// is found, and `outcome::score` what it is worth. The target is what it is measured by.
+    #[inline]
     #[must_use]
     pub fn prices(mut self, target: f64, stop_loss: f64, take_profit: f64) -> Self {
         self.target_price = Some(target);
@@ -463,12 +462,14 @@ impl Draft {
         self
     }
     /// How long the signal holds, ns.
+    #[inline]
     #[must_use]
     pub fn valid_for(mut self, ns: i64) -> Self {
         self.valid_for_ns = ns;
         self
     }
     /// One sentence; what does not fit is cut.
+    #[inline]
     #[must_use]
     pub fn because(mut self, text: fmt::Arguments) -> Self {
         // An error here only says that the text was cut.
@@ -476,12 +477,14 @@ impl Draft {
         self
     }
     /// A value it was made from; a seventeenth is left out.
+    #[inline]
     #[must_use]
     pub fn indicator(mut self, name: &'static str, value: f64) -> Self {
         let _ = self.indicators.try_push((name, value));
         self
     }
     /// What the market was like; a seventeenth is left out.
+    #[inline]
     #[must_use]
     pub fn condition(mut self, name: &'static str, value: f64) -> Self {
         let _ = self.conditions.try_push((name, value));

@@ -352,12 +352,13 @@ impl Event {
     #[inline]
     pub fn quote(&self) -> Quote {
         debug_assert_eq!(self.kind, Kind::Quote);
-        let [bid, bid_amount, ask, ask_amount] = self.payload.map(|w| w as i64);
+        // One by one: `map` of an array is a call in a build without optimisation across units.
+        let [bid, bid_amount, ask, ask_amount] = self.payload;
         Quote {
-            bid,
-            bid_amount,
-            ask,
-            ask_amount,
+            bid: bid as i64,
+            bid_amount: bid_amount as i64,
+            ask: ask as i64,
+            ask_amount: ask_amount as i64,
         }
     }
 

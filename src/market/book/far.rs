@@ -286,7 +286,13 @@ impl Octave {
         if self.len == 0 {
             return None;
         }
-        (0..=at.part >> self.shift).rev().find_map(|bucket| {
+        // Most buckets on the way are empty: those are passed without looking for keys.
+        let firsts = self.blocks.iter().take((at.part >> self.shift) + 1);
+        let mut filled = firsts
+            .enumerate()
+            .rev()
+            .filter(|(_, first)| first.tail != 0);
+        filled.find_map(|(bucket, _)| {
             let keys = self.keys(at.octave, bucket, anchor);
             keys.filter(|key| *key < limit).max()
         })

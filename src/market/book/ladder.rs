@@ -221,6 +221,29 @@ impl Ladder {
         }
     }
 
+    /// What the best `count` levels hold, all together.
+    pub(super) fn depth(&self, count: usize) -> i64 {
+        let mut walk = self.window.walk();
+        let (mut sum, mut worst, mut left) = (0_i64, None, count);
+        while left > 0
+            && let Some(slot) = walk.slot(&self.window)
+        {
+            walk.advance();
+            sum = sum.saturating_add(self.window.amount(slot));
+            worst = Some(slot);
+            left -= 1;
+        }
+        // Where no level beside the window belongs to them, which is as good as always.
+        let worst = worst.map(|slot| self.window.key(slot));
+        let far_are_worse = self.far.best().is_none_or(|far| Some(far) < worst);
+        let enough = left == 0 || self.far.len() == 0;
+        if enough && far_are_worse && self.odd.is_empty() {
+            return sum;
+        }
+        let amounts = self.levels().take(count).map(|level| level.amount);
+        amounts.fold(0, i64::saturating_add)
+    }
+
     #[inline]
     fn price(&self, key: i64) -> i64 {
         self.grid.price(key ^ self.flip)

@@ -96,6 +96,12 @@ impl Book {
         self.side(side).levels()
     }
 
+    /// What the best `count` levels of a side hold, all together.
+    #[inline]
+    pub fn depth(&self, side: Side, count: usize) -> i64 {
+        self.side(side).depth(count)
+    }
+
     /// True where the best bid is at or above the best ask.
     #[inline]
     pub fn crossed(&self) -> bool {

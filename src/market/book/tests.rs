@@ -271,6 +271,11 @@ impl Pair {
             let seen: ModelLevels = std::iter::from_fn(|| levels.next_with_text()).collect();
             assert_eq!(seen, expected);
             assert_eq!((levels.len(), levels.next()), (0, None));
+            for count in [0, 1, 5, 20, usize::MAX] {
+                let best = expected.iter().take(count).map(|(level, _)| level.amount);
+                let all = best.fold(0, i64::saturating_add);
+                assert_eq!(self.book.depth(side, count), all, "best {count}");
+            }
         }
         let bid = self.model.bids.last_key_value().map(|(price, _)| *price);
         let ask = self.model.asks.first_key_value().map(|(price, _)| *price);
