@@ -245,7 +245,11 @@ fn unescape(raw: &[u8], text: &mut Vec<u8>) -> bool {
     let (mut i, mut o) = (0, 0);
     // Eight bytes at a time: copied first, then looked at.
     while let Some(chunk) = raw.get(i..i + 8).and_then(|c| <[u8; 8]>::try_from(c).ok()) {
-        out[o..o + 8].copy_from_slice(&chunk);
+        // An assignment, as `copy_from_slice` is a call for each eight bytes. There is room.
+        let Some(place) = out[o..].first_chunk_mut() else {
+            return false;
+        };
+        *place = chunk;
         let word = u64::from_le_bytes(chunk);
         let plain = swar::first(swar::equal(word, b'\\') | swar::equal(word, b'"'));
         (i, o) = (i + plain, o + plain);
