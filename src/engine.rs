@@ -456,7 +456,7 @@ impl Engine {
             }
             let spec = self.plans[plan].entry.spec;
             let on_stale_book = host.on_stale_book(&context) && !spec.accepts_stale_book;
-            for (ordinal, draft) in self.drafts.drain(..).enumerate() {
+            for (ordinal, draft) in self.drafts.iter().enumerate() {
                 let about = host.legs.get(draft.leg).map_or(id, |leg| *leg as usize);
                 if self.off[about] || self.plans_off[plan] {
                     out.switched_off();
@@ -468,6 +468,7 @@ impl Engine {
                     out.signal(signal);
                 }
             }
+            self.drafts.clear();
         }
     }
 }

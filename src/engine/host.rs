@@ -10,6 +10,7 @@ use crate::signal::{DataQuality, Signal, Timing};
 use crate::state::{BookState, MarketState};
 use crate::strategy::{Context, Draft, LEGS, Parameters, Strategy, Streams, TIMEFRAMES};
 use arrayvec::ArrayVec;
+use sha1::{Digest, Sha1};
 use uuid::Uuid;
 
 /// Root of all signal ids.
@@ -177,7 +178,7 @@ impl Host {
         self.bars = bars;
         self.warming = Warming::new((plan.entry.spec.warm_up)(parameters));
         self.fed_ns = self.legs.iter().map(|_| i64::MIN).collect();
-        self.namespace = Uuid::new_v5(&NAMESPACE, name.join("\0").as_bytes());
+        self.namespace = uuid_v5(&NAMESPACE, name.join("\0").as_bytes());
         self.setting = settings.descriptions.add(described);
         Ok(())
     }
@@ -243,7 +244,7 @@ impl Host {
         context: &Context,
         call: Call,
         ordinal: usize,
-        draft: Draft,
+        draft: &Draft,
     ) -> Option<Signal> {
         let event = context.event;
         let market = context.market(draft.leg)?;
@@ -263,8 +264,8 @@ impl Host {
             stop_loss_price: on_tick(draft.stop_loss_price),
             take_profit_price: on_tick(draft.take_profit_price),
             reasoning: draft.reasoning,
-            indicators: draft.indicators,
-            conditions: draft.conditions,
+            indicators: draft.indicators.clone(),
+            conditions: draft.conditions.clone(),
             quality: self.quality(context, market),
             event_ns,
             valid_until_ns: event_ns.saturating_add(draft.valid_for_ns),
@@ -310,6 +311,30 @@ impl Host {
                 _ => name[10..42].copy_from_slice(&event.payload_bytes()),
             },
         }
-        Uuid::new_v5(&self.namespace, &name)
+        uuid_v5(&self.namespace, &name)
+    }
+}
+
+/// As `Uuid::new_v5`, whose SHA-1 does not use the processor's instructions for it.
+fn uuid_v5(namespace: &Uuid, name: &[u8]) -> Uuid {
+    let hash = Sha1::new()
+        .chain_update(namespace.as_bytes())
+        .chain_update(name);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.finalize()[..16]);
+    uuid::Builder::from_sha1_bytes(bytes).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_uuids_of_version_5() {
+        for length in 0..130 {
+            let name = vec![length as u8; length];
+            let ours = uuid_v5(&Uuid::NAMESPACE_DNS, &name);
+            assert_eq!(ours, Uuid::new_v5(&Uuid::NAMESPACE_DNS, &name));
+        }
     }
 }
