@@ -80,8 +80,6 @@ impl Symbols {
     }
 }
 
-/// Its bytes and, so that no symbol is the beginning of another, its length: none where it is
-/// longer than fifteen bytes or holds a zero.
 /// Where a key is looked for first, in a table of any size: the halves of a product, mixed.
 #[inline(always)]
 fn home(key: u128) -> usize {
@@ -90,7 +88,8 @@ fn home(key: u128) -> usize {
     (product ^ product >> 64) as usize
 }
 
-/// The bytes and their number; `None` where there are too many, or none.
+/// Its bytes and, so that no symbol is the beginning of another, their number; never 0. `None`
+/// where there are more than fifteen, or none.
 #[inline(always)]
 fn key(symbol: &[u8]) -> Option<u128> {
     let n = symbol.len();
