@@ -226,6 +226,11 @@ async fn alone_the_publisher_keeps_up_with_posting_rendered_lines() {
     assert_eq!(ran, Ok(()));
     let given = count * (rounds + 1);
     assert_eq!(influx::counted(&metrics.influx), (given, 0, 0));
+    let bars = metrics.influx_derived.stored.get();
+    let seconds = given as i64 * APART_NS / 1_000_000_000;
+    eprintln!("{bars} bars beside {given} trades of {seconds} s");
+    // At least one of each instrument's seconds, all of which have trades.
+    assert!(bars as i64 >= seconds * i64::from(INSTRUMENTS), "{bars}");
     ratios.sort_unstable_by(f64::total_cmp);
     let median = ratios[ratios.len() / 2];
     eprintln!("published / posted: median {median:.2} of {ratios:.2?}");

@@ -2,7 +2,8 @@
 //! looked up as one integer, with no memory to follow and nothing to compare byte by byte.
 //!
 //! Their table is our own: the standard map's search is compiled into other parts of a program than
-//! its caller, and takes 200 instructions a symbol.
+//! its caller, and takes 200 instructions a symbol where this one takes 76 (by callgrind, in the
+//! release profile).
 
 use super::SlotId;
 use rustc_hash::FxHashMap;
