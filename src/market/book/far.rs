@@ -10,8 +10,9 @@
 //! speed, never results.
 //!
 //! Keys are numbers of price steps, turned around for asks (see [`Ladder`](super::ladder::Ladder)),
-//! and less than [`STEPS`](super::grid::STEPS) apart. Memory is allocated where levels come to a
-//! place that never had so many, and kept.
+//! and less than [`STEPS`](super::grid::STEPS) apart. Memory follows the levels: an octave has four
+//! times the buckets when it has become two and a half times as full, and a quarter of them when it
+//! has become that much emptier. Between the two nothing is allocated or given back.
 
 use rustc_hash::FxHashMap;
 
@@ -44,6 +45,8 @@ struct Octave {
     len: usize,
     /// More levels than these need more buckets.
     room: usize,
+    /// Fewer levels than these, and fewer buckets do.
+    few: usize,
     /// Of [`PARTS`], log2 of how many make one bucket.
     shift: u32,
 }
@@ -112,6 +115,12 @@ fn out(octave: usize) -> usize {
 /// log2 of how many keys make one part of the octave so many steps out.
 fn part_bits(out: usize) -> u32 {
     out.saturating_sub(1) as u32
+}
+
+/// log2 of the parts that make the widest buckets of an octave: [`FIRST`] says how many there are,
+/// but a bucket's levels must differ in their low halves.
+fn widest(octave: usize) -> u32 {
+    (PARTS.ilog2() - FIRST).min(32 - part_bits(out(octave)))
 }
 
 /// What a change did to the number of levels.
@@ -186,21 +195,26 @@ impl Octave {
         blocks: Vec::new(),
         len: 0,
         room: 0,
+        few: 0,
         shift: 0,
     };
 
-    /// Buckets for the first levels, so many that a bucket's levels differ in their low halves.
+    /// Buckets for the first levels.
     #[cold]
     fn begin(&mut self, octave: usize) {
-        self.split((PARTS.ilog2() - FIRST).min(32 - part_bits(out(octave))));
+        self.split(octave, widest(octave));
     }
 
     /// Empty buckets of 2^`shift` parts.
-    fn split(&mut self, shift: u32) {
+    fn split(&mut self, octave: usize, shift: u32) {
         self.shift = shift;
         self.room = match shift {
             0 => usize::MAX,
             _ => self.buckets() * Block::LEVELS / 2,
+        };
+        self.few = match shift {
+            _ if shift == widest(octave) => 0,
+            _ => self.buckets() / 4,
         };
         self.blocks
             .reserve_exact(self.buckets() + self.buckets() / 8);
@@ -259,17 +273,29 @@ impl Octave {
         block.tail += 1;
     }
 
-    /// Each bucket becomes four.
+    /// Each bucket becomes four, or four become one.
     #[cold]
-    fn grow(&mut self, octave: usize) {
+    fn resize(&mut self, octave: usize) {
         let (shift, blocks) = (self.shift, std::mem::take(&mut self.blocks));
-        self.split(shift.saturating_sub(2));
+        let narrower = self.len > self.room;
+        self.split(
+            octave,
+            match narrower {
+                true => shift.saturating_sub(2),
+                false => (shift + 2).min(widest(octave)),
+            },
+        );
         let bits = self.shift + part_bits(out(octave));
-        let (split, mirror) = (shift - self.shift, usize::from(octave < OCTAVES));
+        let mirror = usize::from(octave < OCTAVES).wrapping_neg();
         for bucket in 0..PARTS >> shift {
             for (low, amount) in chain(&blocks, bucket).flat_map(Block::levels) {
-                let part = (low as usize >> bits) ^ mirror.wrapping_neg();
-                let bucket = (bucket << split) | (part % (1 << split));
+                let bucket = if narrower {
+                    let split = shift - self.shift;
+                    let part = (low as usize >> bits) ^ mirror;
+                    (bucket << split) | (part % (1 << split))
+                } else {
+                    bucket >> (self.shift - shift)
+                };
                 self.add(bucket, low, amount);
             }
         }
@@ -335,16 +361,13 @@ impl Far {
         }
     }
 
+    /// Its memory stays: what comes next is as large, most often.
     pub(super) fn clear(&mut self) {
-        self.empty();
+        self.octaves.iter_mut().for_each(Octave::clear);
+        (self.len, self.present) = (0, 0);
         if let Some(texts) = &mut self.texts {
             texts.clear();
         }
-    }
-
-    fn empty(&mut self) {
-        self.octaves.iter_mut().for_each(Octave::clear);
-        (self.len, self.present) = (0, 0);
     }
 
     #[inline]
@@ -407,8 +430,8 @@ impl Far {
             octave.begin(home.octave);
         }
         let done = octave.set(home.part, home.low, amount);
-        if octave.len > octave.room {
-            octave.grow(home.octave);
+        if (octave.len > octave.room) | (done.went & (octave.len < octave.few)) {
+            octave.resize(home.octave);
         }
         if octave.len <= 1 {
             let rest = self.present & !(1 << home.octave);
@@ -449,7 +472,9 @@ impl Far {
         }
         let walk = std::iter::successors(self.best(), |key| self.below(*key));
         let levels: Vec<(i64, i64)> = walk.map(|key| (key, self.amount(key))).collect();
-        self.empty();
+        // Other octaves will hold them: what these had is given back.
+        self.octaves.fill_with(|| Octave::NEW);
+        (self.len, self.present) = (0, 0);
         self.anchor = key;
         for (key, amount) in levels {
             self.put(key, amount);
@@ -500,9 +525,8 @@ mod tests {
             assert!(places.clone().is_sorted(), "anchor {anchor}");
             assert!(places.clone().all(|(o, p)| o < 2 * OCTAVES && p < PARTS));
             for (home, expected) in homes.iter().zip(keys) {
-                let widest = (PARTS.ilog2() - FIRST).min(32 - part_bits(out(home.octave)));
-                for shift in [0, 2, widest] {
-                    let shift = shift.min(widest);
+                for shift in [0, 2, u32::MAX] {
+                    let shift = shift.min(widest(home.octave));
                     let found = key(home.octave, home.part >> shift, shift, home.low, anchor);
                     assert_eq!(found, expected, "anchor {anchor}, buckets of 2^{shift}");
                 }
@@ -563,6 +587,49 @@ mod tests {
             far.set(key, 0, 0);
         }
         assert_eq!(all(&far), []);
+    }
+
+    #[test]
+    fn memory_follows_the_levels() {
+        let mut far = Far::new(false);
+        let mut levels = std::collections::BTreeSet::new();
+        // A thousand levels that walk away from the anchor and back, through all octaves there are.
+        let begin = (0..18).chain((0..18).rev()).map(|bit| 1_i64 << bit);
+        let places = begin.flat_map(|begin| [begin, -begin]);
+        for place in places {
+            for i in 0..1000 {
+                let key = place + i * 7;
+                if levels.insert(key) {
+                    far.set(key, 1 + i, 0);
+                }
+            }
+            while levels.len() > 1000 {
+                let key = match place > 0 {
+                    true => levels.pop_first(),
+                    false => levels.pop_last(),
+                };
+                far.set(key.expect("more than a thousand"), 0, 0);
+            }
+            assert!(
+                all(&far)
+                    .iter()
+                    .map(|level| level.0)
+                    .rev()
+                    .eq(levels.iter().copied())
+            );
+            let blocks: usize = far.octaves.iter().map(|o| o.blocks.capacity()).sum();
+            assert!(blocks < 2 * 1000, "{blocks} blocks around {place}");
+        }
+        for key in levels {
+            far.set(key, 0, 0);
+        }
+        let left: usize = far.octaves.iter().map(|o| o.blocks.capacity()).sum();
+        assert!(left < 20 << (FIRST + 3), "{left} blocks for nothing");
+        far.set(3, 1, 0);
+        far.anchor(1 << 30, 0);
+        assert_eq!(all(&far), [(3, 1, 0)]);
+        let begun = far.octaves.iter().filter(|o| !o.blocks.is_empty());
+        assert_eq!(begun.count(), 1);
     }
 
     #[test]

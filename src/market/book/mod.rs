@@ -3,7 +3,8 @@
 //! Lives in the engine, one for each instrument, on the engine's thread. Budget: 15 ns for a change
 //! and a look at the touch, wherever in the book it is. It does not judge what it is told
 //! (sequence, staleness and what to do about a crossed book are the engine's and the feed's), and
-//! it allocates only where levels come to a place that never had so many, or between price steps.
+//! it allocates only where a place has got far more levels than it had, or far fewer, and between
+//! price steps.
 //! About 56 KiB while empty, 68 KiB where texts are kept.
 //!
 //! `grid` counts prices in steps, `window` holds the levels near the touch, `far` all others,
