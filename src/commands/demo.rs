@@ -73,6 +73,7 @@ pub fn run(args: &Args, common: &Common) -> anyhow::Result<bool> {
     config.log.level = "warn".to_owned();
     crate::logging::init(&config.log);
     super::install_crypto();
+    super::without_huge_pages();
     let summary = super::block_on(demo(args, config, common.json))??;
     run::print(&summary, common.json)?;
     Ok(true)

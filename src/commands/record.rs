@@ -29,6 +29,7 @@ pub fn run(args: &Args, common: &Common) -> anyhow::Result<bool> {
     let mut config = common.load()?;
     crate::logging::init(&config.log);
     super::install_crypto();
+    super::without_huge_pages();
     // Addresses and limits of the exchange come from the configuration where it has them.
     let text = format!(
         "[exchanges.{}]\nsymbols = {:?}",

@@ -27,7 +27,7 @@ pub fn run(args: &Args, common: &Common) -> anyhow::Result<bool> {
     let config = common.load()?;
     crate::logging::init_daemon(&config);
     super::install_crypto();
-    without_huge_pages();
+    super::without_huge_pages();
     if config.exchanges.is_empty() {
         anyhow::bail!(
             "no exchange is configured: give --config FILE with an [exchanges.NAME] table (config/tickforge.toml shows one)"
@@ -36,16 +36,6 @@ pub fn run(args: &Args, common: &Common) -> anyhow::Result<bool> {
     let summary = super::block_on(run_daemon(config, args, common))??;
     print(&summary, common.json)?;
     Ok(true)
-}
-
-/// Keeps transparent huge pages away from this process, whatever the host's setting: one touched
-/// byte would make two megabytes resident, and the kernel stalls a thread while it puts them
-/// together.
-fn without_huge_pages() {
-    // SAFETY: takes no pointer; the unused arguments must be 0.
-    if unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } != 0 {
-        warn!("transparent huge pages stay as the host has them: more memory may be resident");
-    }
 }
 
 /// Starts, waits, drains.

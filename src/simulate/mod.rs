@@ -12,6 +12,7 @@ mod draw;
 mod faults;
 mod history;
 mod market;
+mod metronome;
 mod playback;
 mod recorded;
 mod schedule;

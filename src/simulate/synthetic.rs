@@ -7,6 +7,7 @@ use super::batch::{Renderer, Traded};
 use super::clients::{END_WITHIN, Refused, Sent, close_all, put};
 use super::faults::Chaos;
 use super::history::{History, Watched};
+use super::metronome::Metronome;
 use super::schedule::{Burst, Schedule};
 use super::server::{Answer, Ask, Control, Inbox, Item, PATIENCE, pick};
 use super::subscriptions::Subscriptions;
@@ -15,6 +16,7 @@ use super::truth::{Truth, levels};
 use super::world::World;
 use super::{Options, Speed};
 use crate::clock;
+use anyhow::Context as _;
 use serde_json::json;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,6 +25,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+/// What is due is sent so often.
+const TICK: Duration = Duration::from_micros(500);
 /// Happenings between two looks at the sockets.
 const MAX_STEPS: usize = 4096;
 /// A market further behind than this does not catch up all of it.
@@ -102,11 +106,7 @@ impl Synthetic {
         mut stop: watch::Receiver<bool>,
         until: Option<Instant>,
     ) -> anyhow::Result<Sent> {
-        let mut tick = interval(match self.speed {
-            Speed::Max => Duration::from_nanos(1),
-            Speed::Times(_) => Duration::from_millis(1),
-        });
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let metronome = Metronome::new(TICK).context("the market has no timer")?;
         let mut second = interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -117,7 +117,10 @@ impl Synthetic {
                 Some(control) = self.inbox.control.recv() => self.control(control).await,
                 Some(ask) = self.inbox.asks.recv() => answer(&self.world, &self.history, ask),
                 _ = second.tick() => self.each_second(),
-                _ = tick.tick(), if self.origin.is_some() => self.advance().await?,
+                ticked = metronome.tick(), if self.origin.is_some() => {
+                    ticked.context("the market's timer failed")?;
+                    self.advance().await?;
+                }
             }
         }
         self.end().await
