@@ -4,16 +4,16 @@
 //! and a look at the touch, wherever in the book it is. It does not judge what it is told
 //! (sequence, staleness and what to do about a crossed book are the engine's and the feed's), and
 //! it allocates only where a place has got far more levels than it had, or far fewer, and between
-//! price steps.
-//! About 56 KiB while empty, 68 KiB where texts are kept.
+//! price steps. About 56 KiB while empty, 68 KiB where texts are kept.
 //!
-//! `grid` counts prices in steps, `window` holds the levels near the touch, `far` all others,
-//! `ladder` is a side made of them, and `checksum` is Kraken's.
+//! `grid` counts prices in steps, `window` holds the levels near the touch, `far` all others in the
+//! buckets of its `octave`s, `ladder` is a side made of them, and `checksum` is Kraken's.
 
 mod checksum;
 mod far;
 mod grid;
 mod ladder;
+mod octave;
 #[cfg(test)]
 mod tests;
 mod window;
